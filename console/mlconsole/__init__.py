@@ -1,0 +1,1 @@
+"""mlconsole: deploy model versions, shift traffic, watch, and revert, from a terminal."""
