@@ -1,0 +1,36 @@
+"""What an adapter's author imports: role protocols, options, errors, and the conformance suite with its simulator.
+
+A plugin is a module-level `Plugin` object that an entry point in the group `mlconsole.plugins` names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlconsole.plugin.options import Option
+from mlconsole.plugin.roles import Context
+
+ROLES = ("serving", "traffic", "predictions", "lifecycle", "actions")
+"""The roles there are, by the names that `mlconsole.yaml` binds."""
+
+GROUP = "mlconsole.plugins"
+"""The entry-point group in which plugins are found, ours and a stranger's alike."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A backend: its name, its options, and a factory for each role that it plays.
+
+    Factories import what they need when they are called; importing the plugin's module stays cheap.
+    """
+
+    name: str
+    version: str
+    summary: str
+    factories: Mapping[str, Callable[[Context], Any]]
+    options: tuple[Option, ...] = field(default=())
+
+
+__all__ = ["GROUP", "ROLES", "Context", "Option", "Plugin"]

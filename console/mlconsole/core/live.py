@@ -1,0 +1,177 @@
+"""The live state as a backend reports it, and how far it is from what a release wants."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from mlconsole.core.releases import NOTHING, Content, Variant
+from mlconsole.core.traffic import Shadow, SliceSplit, Split, Traffic, percent
+
+
+class VariantState(StrEnum):
+    """How a variant is, as its backend says."""
+
+    CREATING = "creating"
+    READY = "ready"
+    FAILED = "failed"
+    STOPPING = "stopping"
+
+
+class Transition(StrEnum):
+    """Whether the backend is changing the endpoint by itself just now."""
+
+    SETTLED = "settled"
+    IN_PROGRESS = "in progress"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class LiveVariant:
+    """A variant as it is. `digest` None: the backend can't say which bytes run (then it equals nothing that we want)."""
+
+    name: str
+    state: VariantState
+    model: str | None = None
+    version: str | None = None
+    digest: str | None = None
+    reason: str = ""
+    """Why it is not ready, in the backend's words (foreign text)."""
+    resources: Mapping[str, str] = field(default_factory=dict)
+    """What it runs on, for people: `pid`, `port`, `machines`, `memory`, …; not compared."""
+    since: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Live:
+    """An endpoint as it is: reported variants and reported traffic."""
+
+    endpoint: str
+    variants: tuple[LiveVariant, ...] = ()
+    traffic: Traffic | None = None
+    transition: Transition = Transition.SETTLED
+    reason: str = ""
+    url: str | None = None
+    release: str | None = None
+    """The release that the backend says it runs (`relevance@staging#3`), where it can carry such a mark."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is anything of this endpoint at all."""
+        return bool(self.variants) or self.traffic is not None
+
+    def variant(self, name: str) -> LiveVariant | None:
+        """The variant of that name."""
+        return next((variant for variant in self.variants if variant.name == name), None)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One field in which the live state is not as wanted; all three for people."""
+
+    what: str
+    wanted: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: wanted {self.wanted}, found {self.found}"
+
+
+def differences(live: Live, content: Content) -> tuple[Difference, ...]:
+    """Where `live` is not what `content` wants, in the fields that a release sets. Empty: it stands (invariant 3)."""
+    found = [*variant_differences(live, content.variants), *traffic_differences(live.traffic, content.traffic)]
+    wanted = set(content.names)
+    found += [Difference(f"variant {extra.name}", "none", extra.state) for extra in live.variants if extra.name not in wanted]
+    return tuple(found)
+
+
+def variant_differences(live: Live, variants: tuple[Variant, ...]) -> list[Difference]:
+    """Which of the wanted variants are not there, not ready, or other bytes than wanted."""
+    result: list[Difference] = []
+    for variant in variants:
+        there = live.variant(variant.name)
+        if there is None:
+            result.append(Difference(f"variant {variant.name}", "ready", "not there"))
+        elif there.digest != variant.digest:
+            found = f"digest {short_digest(there.digest)}" if there.digest else "unknown bytes"
+            result.append(Difference(f"variant {variant.name}", f"digest {short_digest(variant.digest)}", found))
+        elif there.state is not VariantState.READY:
+            result.append(Difference(f"variant {variant.name}", "ready", f"{there.state}{f' ({there.reason})' if there.reason else ''}"))
+    return result
+
+
+def traffic_differences(found: Traffic | None, wanted: Traffic | None) -> list[Difference]:
+    """Which shares are reported other than wanted, in every slice and in the shadow."""
+    if wanted is None or found is None:
+        return [] if wanted is found else [Difference("traffic", _told(wanted), _told(found))]
+    result = _split_differences("", found.split, wanted.split)
+    slices = {(entry.key, entry.value): entry for entry in (*found.by_slice, *wanted.by_slice)}
+    for key, value in slices:
+        result += _split_differences(f" in {key}={value}", found.slice_split(key, value), wanted.slice_split(key, value))
+        has = [_entry(traffic, key, value) is not None for traffic in (wanted, found)]
+        if has[0] != has[1] and not _split_differences("", found.slice_split(key, value), wanted.slice_split(key, value)):
+            result.append(Difference(f"split of {key}={value}", *("of its own" if own else "as for all" for own in has)))
+    if _shadow(found) != _shadow(wanted):
+        result.append(Difference("shadow", _told_shadow(wanted.shadow), _told_shadow(found.shadow)))
+    return result
+
+
+def content_of(live: Live) -> Content:
+    """The live state as a release's content, for *as found* and *kept* releases; variants that are going away are left out."""
+    if not live.exists:
+        return NOTHING
+    return Content(
+        tuple(
+            Variant(there.name, there.model or "unknown", there.version or "unknown", there.digest or "unknown")
+            for there in live.variants
+            if there.state is not VariantState.STOPPING
+        ),
+        live.traffic,
+    )
+
+
+def fingerprint(live: Live) -> str:
+    """A short hash of what a plan builds on: which bytes run under which name and who gets which share; not how well they are."""
+    traffic = live.traffic
+    body = {
+        "variants": sorted([variant.name, variant.digest or ""] for variant in live.variants),
+        "split": sorted(traffic.split.items()) if traffic else None,
+        "slices": sorted([entry.key, entry.value, sorted(entry.split.items())] for entry in traffic.by_slice) if traffic else None,
+        "shadow": [traffic.shadow.variant, traffic.shadow.sample] if traffic and traffic.shadow else None,
+    }
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def short_digest(digest: str | None) -> str:
+    """`sha256:9e2b7aa…` as people compare it: the first twelve hex digits."""
+    return (digest or "unknown").removeprefix("sha256:")[:12]
+
+
+def _split_differences(where: str, found: Split, wanted: Split) -> list[Difference]:
+    return [
+        Difference(f"share of {name}{where}", f"{percent(wanted.get(name, 0))} %", f"{percent(found.get(name, 0))} %")
+        for name in sorted({*found, *wanted})
+        if found.get(name, 0) != wanted.get(name, 0)
+    ]
+
+
+def _entry(traffic: Traffic, key: str, value: str) -> SliceSplit | None:
+    return next((entry for entry in traffic.by_slice if (entry.key, entry.value) == (key, value)), None)
+
+
+def _shadow(traffic: Traffic) -> Shadow | None:
+    return traffic.shadow if traffic.shadow and traffic.shadow.sample else None
+
+
+def _told(traffic: Traffic | None) -> str:
+    if traffic is None:
+        return "none"
+    return ", ".join(f"{name} {percent(share)} %" for name, share in traffic.split.items() if share)
+
+
+def _told_shadow(shadow: Shadow | None) -> str:
+    return f"{shadow.variant} {percent(shadow.sample)} %" if shadow and shadow.sample else "none"

@@ -1,0 +1,324 @@
+"""The roles a plugin can play for an environment, as plain synchronous protocols.
+
+Rules for every role:
+
+- No call waits for a backend's transition: `start` returns as soon as the backend has taken the order; the engine polls `describe`.
+- Every step is idempotent. `steps` is pure: from a live state and a wanted content it says which native calls are left, none when there is
+  nothing to do, so that the engine may work it out again after any crash.
+- Errors are those of `mlconsole.plugin.errors`; throttling is never a model's failure.
+- A role may be called from several threads; each call gets its deadline from the engine, which abandons it when it hangs.
+
+How other backends fill these roles is written down in `docs/roles.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from mlconsole.core.clock import Clock
+from mlconsole.core.live import Live, Transition
+from mlconsole.core.models import Json, ModelVersion
+from mlconsole.core.releases import Content
+from mlconsole.core.steps import Step
+from mlconsole.core.traffic import Traffic as TrafficValue
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a role's factory is given."""
+
+    environment: str
+    root: Path
+    """The workspace's folder: relative artifact locations start here."""
+    state: Path
+    """A folder that is the plugin's own for this environment, 0700; it may not exist yet."""
+    options: Mapping[str, Json]
+    """The plugin's validated options, defaults filled in."""
+    clock: Clock
+
+
+@dataclass(frozen=True)
+class Order:
+    """What goes with a step to a backend."""
+
+    fence: int
+    """The lease's token. A backend that keeps the highest one it has seen refuses a lower one with `Conflict`, in the same critical section
+    as the effect, so that a driver who lost its lease can change nothing."""
+    release: str
+    """The release that this leads to, `relevance@staging#3`, for marks and tags."""
+    versions: Mapping[str, ModelVersion]
+    """Variant name → its registered version, for each variant of the step's `ensures`, and for those of the endpoint that are known."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a backend can express; the plan refuses the rest before anything is touched."""
+
+    share_granularity: int = 1
+    """Shares are multiples of so many basis points."""
+    slices: bool = False
+    shadow: bool = False
+    variant_name: str = r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"
+    """A regular expression that every variant name has to match wholly."""
+    endpoint_name: str = r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"
+    variants: int = 10
+    """At most so many variants behind one endpoint."""
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One request for a prediction: named inputs (one row), and the slices it belongs to."""
+
+    inputs: Mapping[str, Json]
+    slices: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back. `variant` is who answered, None where the backend can't say; `error` is foreign text, empty when it worked."""
+
+    status: int
+    outputs: Mapping[str, Json]
+    variant: str | None
+    milliseconds: float
+    request_id: str | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class HttpExample:
+    """A request that works with curl against the endpoint's address."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: str
+
+
+@runtime_checkable
+class Serving(Protocol):
+    """Variants: which there are, how they are, bringing them up and taking them away."""
+
+    def limits(self) -> Limits:
+        """What it can express; no call to the backend."""
+        ...
+
+    def list(self) -> Sequence[str]:
+        """The names of all endpoints that exist here, whoever made them.
+
+        Raises:
+            Unavailable: the backend does not answer.
+        """
+        ...
+
+    def describe(self, endpoint: str) -> Live:
+        """The endpoint as it is, with the bytes that really run. An endpoint that does not exist is a `Live` without variants.
+
+        `Live.traffic` is filled where this backend splits traffic itself; else the traffic role's report takes its place.
+        """
+        ...
+
+    def steps(self, live: Live, target: Content) -> Sequence[Step]:
+        """Pure: the native steps that are left from `live` to `target`; none when there is nothing to do.
+
+        Raises:
+            Refused: this backend can't express the target.
+        """
+        ...
+
+    def start(self, endpoint: str, step: Step, order: Order) -> None:
+        """Begin a step and return at once. Idempotent: a step that has worked already changes nothing.
+
+        Raises:
+            Conflict: the fence token is not the newest, or somebody else is changing the endpoint.
+            Refused: it can't be done; nothing was changed.
+        """
+        ...
+
+    def invoke(self, endpoint: str, request: Invocation, variant: str | None = None, *, probe: bool = False) -> Answer:
+        """Ask for one prediction: through the endpoint's address as a consumer would, or of one `variant` whatever its share.
+
+        A `probe` is the console's own question: it goes to the variant itself and never counts as observed traffic.
+        A refusal by the model is an `Answer` with its status, not an exception.
+
+        Raises:
+            NotFound: no such endpoint or variant.
+            Unavailable: nobody answered.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class TrafficReport:
+    """Traffic as the role that splits it reports it. None: it splits nothing for that endpoint."""
+
+    traffic: TrafficValue | None
+    transition: Transition = Transition.SETTLED
+    reason: str = ""
+    url: str | None = None
+
+
+@runtime_checkable
+class Traffic(Protocol):
+    """Who gets which share of the requests; for backends in which that is another part than the one that serves."""
+
+    def limits(self) -> Limits:
+        """What it can express; no call to the backend."""
+        ...
+
+    def scope(self, endpoint: str) -> str:
+        """The name of what is locked while the endpoint's traffic changes; several endpoints may share one."""
+        ...
+
+    def report(self, endpoint: str) -> TrafficReport:
+        """The traffic as it is."""
+        ...
+
+    def steps(self, live: Live, target: Content) -> Sequence[Step]:
+        """As `Serving.steps`, for the traffic of `target`."""
+        ...
+
+    def start(self, endpoint: str, step: Step, order: Order) -> None:
+        """As `Serving.start`."""
+        ...
+
+
+@runtime_checkable
+class Logs(Protocol):
+    """A serving role that can show what its variants wrote."""
+
+    def logs(self, endpoint: str, variant: str, lines: int) -> Sequence[str]:
+        """The last lines, oldest first: foreign text.
+
+        Raises:
+            NotFound: no such endpoint or variant.
+        """
+        ...
+
+
+@runtime_checkable
+class Examples(Protocol):
+    """A serving role whose endpoints can be asked over plain HTTP."""
+
+    def example(self, endpoint: str, request: Invocation) -> HttpExample:
+        """The same request as `invoke` would send to the endpoint's address, for curl."""
+        ...
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One prediction as it was really made; what could not be seen is None and never guessed."""
+
+    endpoint: str
+    variant: str | None
+    """Who answered; None when no variant was reached."""
+    request_id: str
+    time: datetime
+    """When the request began, UTC."""
+    status: int
+    """The HTTP status that the consumer got, or that the copy would have got."""
+    milliseconds: float
+    shadow: bool = False
+    pinned: bool = False
+    """The consumer asked for this variant by name; it says nothing about the split."""
+    probe: bool = False
+    slices: Mapping[str, str] = field(default_factory=dict)
+    split: str = ""
+    """Which split decided: `""` the one for all, else `KEY=VALUE`."""
+    score: float | None = None
+    output: Json = None
+    input_hash: str | None = None
+    fields: Mapping[str, Json] = field(default_factory=dict)
+    error: str = ""
+    """Why it failed, as far as the logs say (foreign text)."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some observations in the order they were written, the cursor behind them, and whether there is nothing more just now."""
+
+    observations: Sequence[Observation]
+    cursor: str
+    at_end: bool
+
+
+@runtime_checkable
+class Predictions(Protocol):
+    """Where predictions can be read afterwards. Cursors are texts that survive restarts and log rotation."""
+
+    def cursor_at(self, time: datetime) -> str:
+        """A cursor behind which every observation at or after `time` lies (a few earlier ones may)."""
+        ...
+
+    def read(self, cursor: str, limit: int = 10_000) -> Page:
+        """The next observations of all endpoints of the environment, each exactly once along the cursor."""
+        ...
+
+
+@dataclass(frozen=True)
+class Part:
+    """One running piece of a backend on this machine, for `local status`."""
+
+    name: str
+    state: str
+    """`running`, `stopped`, `dead`, …"""
+    detail: str
+    """`pid 4121, 127.0.0.1:18080`."""
+    healthy: bool
+
+
+@runtime_checkable
+class Lifecycle(Protocol):
+    """A backend whose servers live on this machine and are brought up and taken down from here."""
+
+    def up(self) -> Sequence[Part]:
+        """Start whatever should run and does not, everything found again after a crash; returns when it answers.
+
+        Raises:
+            Refused: this platform can't, a port is taken, the disk is full.
+        """
+        ...
+
+    def down(self) -> Sequence[Part]:
+        """Stop everything of this environment and leave nothing behind; what was stopped."""
+        ...
+
+    def parts(self) -> Sequence[Part]:
+        """What there is and how it is."""
+        ...
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of an action: its name, what it is for, and what it is when left out."""
+
+    name: str
+    help: str
+    default: str | None = None
+
+
+@runtime_checkable
+class Action(Protocol):
+    """A named thing that a plugin can do beside serving: replay recorded traffic, refill a cache."""
+
+    name: str
+    summary: str
+    parameters: Sequence[Parameter]
+    safe: bool
+    """Needs no typed name in production."""
+
+    def run(self, parameters: Mapping[str, str]) -> Mapping[str, Json]:
+        """Do it; what was done, for people and scripts."""
+        ...
+
+
+class Actions(Protocol):
+    """What an `action` factory makes: the actions a plugin offers in an environment."""
+
+    def actions(self) -> Sequence[Action]:
+        """All of them."""
+        ...
