@@ -82,15 +82,23 @@ class Difference:
 
 
 def differences(live: Live, content: Content) -> tuple[Difference, ...]:
-    """Where `live` is not what `content` wants, in the fields that a release sets. Empty: it stands (invariant 3)."""
-    found = [*variant_differences(live, content.variants), *traffic_differences(live.traffic, content.traffic)]
+    """Where `live` is not what `content` wants, in the fields that a release sets. Empty: it stands (invariant 3).
+
+    A variant that stands by, reached by nobody, has to be there with the right bytes; that it is ill is told elsewhere and holds no
+    release up (the stable version may be the broken one, and then forward must stay open: trap 12).
+    """
+    traffic = content.traffic
+    reached = [v for v in content.variants if traffic is not None and (traffic.reaches(v.name) or _is_shadow(traffic, v.name))]
+    standing_by = [variant for variant in content.variants if variant not in reached]
+    found = variant_differences(live, tuple(reached)) + variant_differences(live, tuple(standing_by), ready=False)
+    found += traffic_differences(live.traffic, traffic)
     wanted = set(content.names)
     found += [Difference(f"variant {extra.name}", "none", extra.state) for extra in live.variants if extra.name not in wanted]
     return tuple(found)
 
 
-def variant_differences(live: Live, variants: tuple[Variant, ...]) -> list[Difference]:
-    """Which of the wanted variants are not there, not ready, or other bytes than wanted."""
+def variant_differences(live: Live, variants: tuple[Variant, ...], *, ready: bool = True) -> list[Difference]:
+    """Which of the wanted variants are not there, other bytes than wanted, or (with `ready`) not ready."""
     result: list[Difference] = []
     for variant in variants:
         there = live.variant(variant.name)
@@ -99,7 +107,7 @@ def variant_differences(live: Live, variants: tuple[Variant, ...]) -> list[Diffe
         elif there.digest != variant.digest:
             found = f"digest {short_digest(there.digest)}" if there.digest else "unknown bytes"
             result.append(Difference(f"variant {variant.name}", f"digest {short_digest(variant.digest)}", found))
-        elif there.state is not VariantState.READY:
+        elif ready and there.state is not VariantState.READY:
             result.append(Difference(f"variant {variant.name}", "ready", f"{there.state}{f' ({there.reason})' if there.reason else ''}"))
     return result
 
@@ -109,6 +117,10 @@ def traffic_differences(found: Traffic | None, wanted: Traffic | None) -> list[D
     if wanted is None or found is None:
         return [] if wanted is found else [Difference("traffic", _told(wanted), _told(found))]
     result = _split_differences("", found.split, wanted.split)
+    # A variant at 0 % that is routed can be asked for by name and is one step from traffic; one that is not routed is neither.
+    for name in sorted(set(found.split) ^ set(wanted.split)):
+        if not found.split.get(name, 0) and not wanted.split.get(name, 0):
+            result.append(Difference(f"share of {name}", _told_share(wanted.split, name), _told_share(found.split, name)))
     slices = {(entry.key, entry.value): entry for entry in (*found.by_slice, *wanted.by_slice)}
     for key, value in slices:
         result += _split_differences(f" in {key}={value}", found.slice_split(key, value), wanted.slice_split(key, value))
@@ -153,10 +165,14 @@ def short_digest(digest: str | None) -> str:
 
 def _split_differences(where: str, found: Split, wanted: Split) -> list[Difference]:
     return [
-        Difference(f"share of {name}{where}", f"{percent(wanted.get(name, 0))} %", f"{percent(found.get(name, 0))} %")
+        Difference(f"share of {name}{where}", _told_share(wanted, name), _told_share(found, name))
         for name in sorted({*found, *wanted})
         if found.get(name, 0) != wanted.get(name, 0)
     ]
+
+
+def _told_share(split: Split, name: str) -> str:
+    return f"{percent(split[name])} %" if name in split else "none"
 
 
 def _entry(traffic: Traffic, key: str, value: str) -> SliceSplit | None:
@@ -165,6 +181,11 @@ def _entry(traffic: Traffic, key: str, value: str) -> SliceSplit | None:
 
 def _shadow(traffic: Traffic) -> Shadow | None:
     return traffic.shadow if traffic.shadow and traffic.shadow.sample else None
+
+
+def _is_shadow(traffic: Traffic, name: str) -> bool:
+    shadow = _shadow(traffic)
+    return shadow is not None and shadow.variant == name
 
 
 def _told(traffic: Traffic | None) -> str:

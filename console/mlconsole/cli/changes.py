@@ -1,0 +1,245 @@
+"""Showing a plan, asking for yes or a name, carrying it out, and telling how it ended: the same for every change."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from mlconsole.cli.common import Run
+from mlconsole.core.plans import Plan
+from mlconsole.core.releases import NOTHING, ReleaseKind, describe_content
+from mlconsole.core.text import duration
+from mlconsole.core.traffic import percent
+from mlconsole.engine import changing
+from mlconsole.engine.driving import Stop
+
+if TYPE_CHECKING:
+    from mlconsole.engine.views import OperationView, Outcome
+
+
+def carry_out(run: Run, plan: Plan) -> None:
+    """Show the plan, get a person's word for it, run it, tell how it ended; leaves with the exit code of design §6."""
+    if plan.nothing_to_do:
+        number = f"#{plan.made_from_release} " if plan.made_from_release else ""
+        sentence = f"Nothing to do: {plan.endpoint} already is {number}({describe_content(plan.now)}). No call was made."
+        run.say(sentence)
+        if run.json:
+            run.emit(
+                {
+                    "endpoint": plan.endpoint,
+                    "environment": plan.environment,
+                    "release": plan.made_from_release,
+                    "operation": None,
+                    "sentence": sentence,
+                }
+            )
+        return
+    show(run, plan)
+    if run.shared.dry_run:
+        run.say("\nNothing has happened." + (f" To do it: mlconsole apply {plan.id} --env {plan.environment}" if plan.id else ""))
+        if run.json:
+            run.emit({"plan": plan_json(plan)})
+        return
+    _ask(run, plan)
+    with stoppable(run) as stop:
+        outcome = changing.run(run.session, plan, stop=stop)
+    finish(run, outcome)
+
+
+def first_repair(run: Run, endpoint: str) -> None:
+    """Finish what an interrupted change left there, before another one is planned."""
+    if run.shared.dry_run or run.session.read_only:
+        return
+    with stoppable(run) as stop:
+        repaired = changing.interrupted_first(run.session, endpoint, stop=stop)
+    if repaired is not None:
+        run.say(repaired.sentence)
+
+
+def finish(run: Run, outcome: Outcome, *, back_is_fine: bool = False) -> None:
+    """Tell how a change ended and leave with its exit code. With `back_is_fine` being back is what was asked for, or legal: exit 0."""
+    if run.json:
+        body: dict[str, Any] = {
+            "endpoint": outcome.operation.endpoint,
+            "environment": outcome.operation.environment,
+            "release": outcome.operation.release if outcome.done else None,
+            "done": outcome.done,
+            "operation": operation_json(outcome.operation),
+            "sentence": outcome.sentence,
+            "seconds": round(outcome.seconds, 3),
+        }
+        if not outcome.done and not back_is_fine:
+            body["error"] = {"code": "went_back", "message": outcome.sentence, "next": f"mlconsole history show {outcome.operation.id}"}
+        run.emit(body)
+    if outcome.done or back_is_fine:
+        run.say(f"✔ {outcome.sentence}")
+    else:
+        print(f"✖ {outcome.sentence} mlconsole history show {outcome.operation.id} tells each step.", file=sys.stderr)
+    if outcome.exit_code and not back_is_fine:
+        raise typer.Exit(outcome.exit_code)
+
+
+def show(run: Run, plan: Plan) -> None:
+    """The plan for people: the same lines on every change."""
+    label = f"plan {plan.id} · " if plan.id else ""
+    run.say(f"{label}{plan.endpoint} · {plan.environment} · nothing has happened yet")
+    number = f"#{plan.made_from_release}" if plan.made_from_release else "–"
+    run.say(f"  now    {number}  {describe_content(plan.now)}")
+    equal = f"  (equals #{plan.equals})" if plan.equals else ""
+    run.say(f"  then   {'deleted' if plan.then == NOTHING else describe_content(plan.then)}{equal}")
+    run.say(f"  does   {'; '.join(step.summary for step in plan.steps) or 'nothing at the backend'}")
+    run.say(f"  takes  about {duration(plan.seconds)}")
+    if plan.cost_per_hour is not None:
+        run.say(f"  costs  {plan.cost_per_hour:+.2f} an hour")
+    run.say(f"  back   {_way_back(plan)}")
+    run.say("  watch  you: this runs in your terminal, Ctrl-C goes back; nobody watches afterwards")
+    for step in plan.steps:
+        if step.disrupts:
+            run.say(f"  ▲ {step.disrupts}")
+        if step.irreversible:
+            run.say(f"  ▲ {step.summary}: this cannot be undone")
+    for gate in plan.skipped_gates:
+        run.say(f"  ▲ skipped gate: {gate}")
+    for note in plan.notes:
+        run.say(f"  ▲ {note}")
+    run.say(f"  same as: {plan.command}")
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """A plan for scripts."""
+    return {
+        "id": plan.id or None,
+        "endpoint": plan.endpoint,
+        "environment": plan.environment,
+        "kind": str(plan.kind),
+        "now": content_json(plan.now),
+        "then": content_json(plan.then),
+        "made_from_release": plan.made_from_release,
+        "steps": [
+            {"role": s.role, "action": s.action, "summary": s.summary, "phase": str(s.phase), "seconds": s.seconds, "disrupts": s.disrupts}
+            for s in plan.steps
+        ],
+        "seconds": round(plan.seconds, 3),
+        "cost_per_hour": plan.cost_per_hour,
+        "way_back": {
+            "release": plan.way_back.release,
+            "content": content_json(plan.way_back.content),
+            "seconds": plan.way_back.seconds,
+            "warm": plan.way_back.warm,
+        },
+        "notes": list(plan.notes),
+        "skipped_gates": list(plan.skipped_gates),
+        "confirm": plan.confirm,
+        "command": plan.command,
+    }
+
+
+def content_json(content: Any) -> dict[str, Any]:
+    """What a release wants, for scripts; shares as percentages."""
+    traffic = content.traffic
+    return {
+        "variants": [{"name": v.name, "model": v.model, "version": v.version, "digest": v.digest} for v in content.variants],
+        "traffic": {name: share / 100 for name, share in traffic.split.items()} if traffic else {},
+        "by_slice": {entry.value: {name: share / 100 for name, share in entry.split.items()} for entry in traffic.by_slice}
+        if traffic
+        else {},
+        "shadow": {"variant": traffic.shadow.variant, "sample": traffic.shadow.sample / 100} if traffic and traffic.shadow else None,
+    }
+
+
+def operation_json(operation: OperationView | None) -> dict[str, Any] | None:
+    """A change for scripts."""
+    if operation is None:
+        return None
+    return {
+        "id": operation.id,
+        "endpoint": operation.endpoint,
+        "environment": operation.environment,
+        "kind": operation.kind,
+        "state": "interrupted" if operation.interrupted else operation.state,
+        "release": operation.release,
+        "now": operation.now,
+        "then": operation.then,
+        "who": operation.who,
+        "reason": operation.reason,
+        "started": time_json(operation.started),
+        "ended": time_json(operation.ended),
+        "problem": operation.problem,
+    }
+
+
+def time_json(time: Any) -> str | None:
+    """UTC ISO 8601, to the millisecond."""
+    return None if time is None else time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@contextmanager
+def stoppable(run: Run) -> Iterator[Stop]:
+    """While a change runs: the first Ctrl-C (or SIGTERM) makes it go back, the second leaves it. A dropped terminal stops nothing."""
+    stop = Stop()
+
+    def press(signum: int, frame: FrameType | None) -> None:
+        stop.press()
+        if stop.times == 1:
+            print("\nStopping, and going back. Once more leaves it as it is.", file=sys.stderr, flush=True)
+
+    handlers: dict[signal.Signals, Any] = {signal.SIGINT: press, signal.SIGTERM: press, signal.SIGHUP: signal.SIG_IGN}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ask(run: Run, plan: Plan) -> None:
+    shared = run.shared
+    interactive = sys.stdin.isatty() and sys.stdout.isatty() and not run.json
+    typed = shared.confirm
+    if plan.confirm is not None and typed is None and interactive:
+        what = f"Removes {plan.confirm}. Cannot be undone." if plan.kind is ReleaseKind.DELETE else _forward_question(plan)
+        typed = typer.prompt(f"{what} Type {plan.confirm}", default="", show_default=False).strip()
+    yes = shared.yes
+    if plan.confirm is None and not yes and typed is None and interactive:
+        question = f"Go back to #{plan.equals}: {describe_content(plan.then)}" if plan.kind is ReleaseKind.REVERT else "Do it"
+        yes = typer.confirm(question, default=False)
+        if not yes:
+            run.say("Nothing has happened. The plan is kept: mlconsole apply " + plan.id)
+            raise typer.Exit(0)
+    changing.confirmed(plan, yes=yes, typed=typed)
+
+
+def _forward_question(plan: Plan) -> str:
+    return "This changes production." if plan.confirm == plan.endpoint else f"Removes {plan.confirm}."
+
+
+def _way_back(plan: Plan) -> str:
+    back = plan.way_back
+    if plan.then == NOTHING and back.release:
+        return f"mlconsole revert {plan.endpoint} brings #{back.release} up again, about {duration(back.seconds)}"
+    if back.release is None:
+        return f"none: this is the first release of {plan.endpoint}; endpoints delete removes it"
+    if plan.kind is ReleaseKind.REVERT:
+        return f"mlconsole revert {plan.endpoint} --to {back.release}, about {duration(back.seconds)}"
+    warm = "all of it is running" if back.warm else "has to be started again"
+    return f"mlconsole revert {plan.endpoint}: to #{back.release} {describe_content(back.content)}, {warm}, about {duration(back.seconds)}"
+
+
+__all__ = [
+    "carry_out",
+    "content_json",
+    "finish",
+    "first_repair",
+    "operation_json",
+    "percent",
+    "plan_json",
+    "show",
+    "stoppable",
+    "time_json",
+]

@@ -1,0 +1,198 @@
+"""`demo`: the sample workspace with real servers and real traffic, each line printed when it is true; `--headless` proves the whole story."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlconsole.cli.common import Run, command
+from mlconsole.core.text import duration
+from mlconsole.plugin.errors import MLConsoleError, UsageError
+
+if TYPE_CHECKING:
+    from mlconsole.engine.session import Session
+
+_FIRST = {"relevance": "3", "delay-risk": "1"}
+"""The versions that the demo starts with: good, and with something better to deploy."""
+
+_RATES = {"relevance": 50, "delay-risk": 5}
+"""Replayed requests a second."""
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @command(app)
+    def demo(
+        run: Run,
+        folder: Annotated[str, typer.Argument(metavar="[DIR]", help="Where its workspace lies.")] = "demo",
+        headless: Annotated[bool, typer.Option("--headless", help="Walk deploy, shift, shadow, revert; check each; clean up.")] = False,
+        clean: Annotated[bool, typer.Option("--clean", help="Stop all that the demo started, and remove its folder.")] = False,
+    ) -> None:
+        """Real servers, real traffic, on this machine only: the sample workspace, ready to play with."""
+        place = Path(folder)
+        if clean:
+            _clean(run, place)
+        elif headless:
+            from mlconsole.cli.headless import walk
+
+            walk(run)
+        else:
+            _play(run, place)
+
+
+def prepare(run: Run, place: Path) -> Session:
+    """The demo's workspace in `place`, made when it is not there, and a session in its default environment."""
+    from mlconsole.engine import starting
+    from mlconsole.workspace import environment, load
+
+    new = not (place / "mlconsole.yaml").exists()
+    if new:
+        starting.create(place, sample=True)
+    run.use(load(place / "mlconsole.yaml"))
+    session = run.open(environment(run.workspace, run.shared.env, {}))
+    if new:
+        starting.register_all(session)
+    return session
+
+
+def serve(session: Session, model: str, version: str) -> None:
+    """A version behind its model's endpoint with all of the traffic, unless something serves there already."""
+    from mlconsole.engine import changing
+    from mlconsole.engine.planning import plan_deploy
+
+    endpoint = session.workspace.endpoint_for(model)
+    changing.interrupted_first(session, endpoint)
+    if session.registry.live_release(session.environment.name, endpoint) is not None:
+        return
+    outcome = changing.run(session, plan_deploy(session, model, version, reason="the demo's first version"))
+    if not outcome.done:
+        raise MLConsoleError(outcome.sentence, next=f"mlconsole history show {outcome.operation.id}")
+
+
+def replay(session: Session, model: str, rate: int) -> dict[str, object]:
+    """Replay the model's recorded events against its endpoint; what the traffic says of itself."""
+    from mlconsole.engine import machine
+
+    settings = session.workspace.models[model]
+    if settings.replay is None:
+        raise UsageError(f"{model} has no recorded events to replay (`replay:` in mlconsole.yaml).")
+    parameters = {"endpoint": settings.endpoint, "events": str(settings.replay), "rate": str(rate)}
+    slices = sorted(
+        {f"{one.key}={one.path.strip('/')}" for version in session.registry.versions(model) for one in version.signature.slices}
+    )
+    return dict(machine.run_action(session, "traffic-start", {**parameters, "slices": ",".join(slices)}))
+
+
+def until(session: Session, what: str, seconds: float, true: Callable[[], bool], say: Callable[[str], None] | None = None) -> None:
+    """Wait for something that is to be seen; says what it waits for at least every 8 s.
+
+    Raises:
+        MLConsoleError: it was not seen in time.
+    """
+    began = told = session.clock.elapsed()
+    while not true():
+        now = session.clock.elapsed()
+        if now - began > seconds:
+            raise MLConsoleError(f"Not seen within {duration(seconds)}: {what}.")
+        if say is not None and now - told > 8.0:
+            told = now
+            say(f"    … waiting: {what} ({duration(now - began)})")
+        session.clock.sleep(0.1)
+
+
+def _play(run: Run, place: Path) -> None:
+    from mlconsole.engine import machine
+    from mlconsole.engine.endpoints import invoke, show
+
+    run.say("mlconsole demo · stays on this machine · no root, no cloud · remove all: make demo-clean")
+    session = prepare(run, place)
+    versions = session.registry.versions()
+    counts = ", ".join(f"{model} {sum(one.model == model for one in versions)} versions" for model in session.registry.models())
+    run.say(f"2/4 sample workspace     {place}: {counts}")
+    parts = machine.up(session)
+    for model, version in _FIRST.items():
+        serve(session, model, version)
+    gateway = next((part.detail for part in parts if "gateway" in part.name), "")
+    told = []
+    for model in _FIRST:
+        endpoint = session.workspace.endpoint_for(model)
+        answer, _, _ = invoke(session, endpoint, None)
+        if answer.status != 200:
+            raise MLConsoleError(f"{endpoint} answers {answer.status} instead of a prediction: {answer.error}")
+        view = show(session, endpoint, window=1.0)
+        on = next((variant.resources.get("pid", "") for variant in view.variants if variant.name == answer.variant), "")
+        told.append(f"{endpoint} {answer.variant} (pid {on}): answered a real query, {_figure(answer.outputs.get('score'))}")
+    run.say(f"3/4 servers              envoy {gateway}")
+    for line in told:
+        run.say(f"                         {line}")
+    for model, rate in _RATES.items():
+        replay(session, model, rate)
+    until(session, "20 answered requests", 30.0, lambda: show(session, "relevance", window=30.0).requests >= 20, run.say)
+    view = show(session, "relevance", window=30.0)
+    events = _mix(session, "relevance")
+    run.say(f"4/4 traffic              {events}, {_RATES['relevance']} a second: {view.requests} answered, {view.failed} failed so far")
+    tool = _tool(place)
+    run.say()
+    run.say("Now it is yours. In another terminal, or here:")
+    for line, what in (
+        ("status", "the state of the world"),
+        ("endpoints show relevance", "desired, reported, observed; and a curl line"),
+        ("deploy relevance@4 --traffic 10", "a better version gets 10 %"),
+        ("traffic set relevance v4=25 --yes", "more of it"),
+        ("endpoints show relevance", "watch OBSERVED reach DESIRED: that is the proof, not the OK"),
+        ("revert relevance --yes", "back, in a second"),
+        ("deploy relevance@6 --traffic 10", "broken for German: the golden queries stop it"),
+        ("history list", "who changed what, and how it went"),
+    ):
+        run.say(f"  {tool} {line:<36} {what}")
+    run.say()
+    left = ", ".join(f"{part.name} ({part.detail})" for part in machine.parts(session))
+    run.say(f"Goes on without you: {left}.")
+    run.say("make demo-clean stops and removes all of it.")
+
+
+def _clean(run: Run, place: Path) -> None:
+    from mlconsole.engine import machine
+    from mlconsole.workspace import load
+
+    if not (place / "mlconsole.yaml").exists():
+        run.say(f"Nothing to do: there is no demo in {place}.")
+        return
+    run.use(load(place / "mlconsole.yaml"))
+    stopped = 0
+    for environment in run.workspace.environments.values():
+        stopped += len(machine.down(run.open(environment)))
+    shutil.rmtree(place)
+    run.say(f"✔ stopped {stopped} parts, removed {place}")
+
+
+def _tool(place: Path) -> str:
+    """How to call this program from here: by its name where that works, else by its path."""
+    found = shutil.which("mlconsole")
+    name = "mlconsole" if found and Path(found).resolve() == Path(sys.argv[0]).resolve() else sys.argv[0]
+    return f"{name} -w {place}"
+
+
+def _mix(session: Session, model: str) -> str:
+    """How many recorded events there are, and their languages: counted, not typed in."""
+    import json
+    from collections import Counter
+
+    path = session.workspace.models[model].replay
+    if path is None:
+        return "no recorded events"
+    with path.open(encoding="utf-8") as file:
+        languages = Counter(json.loads(line)["inputs"].get("language") for line in file)
+    total = sum(languages.values())
+    mix = ", ".join(f"{language} {100 * count / total:.0f} %" for language, count in languages.most_common())
+    return f"{total} labelled events ({mix})"
+
+
+def _figure(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)

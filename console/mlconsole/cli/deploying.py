@@ -1,0 +1,131 @@
+"""`deploy`, `revert`, `recover`, `apply`, `wait`: the changes themselves."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mlconsole.cli.common import Run, command
+from mlconsole.cli.completion import complete_endpoint, complete_operation, complete_version
+from mlconsole.core.models import parse_version_name
+from mlconsole.core.traffic import parse_percent
+from mlconsole.plugin.errors import UsageError
+
+
+def add(app: typer.Typer) -> None:
+    """Add the commands."""
+
+    @command(app, changing=True)
+    def deploy(
+        run: Run,
+        version: Annotated[str, typer.Argument(metavar="MODEL@VERSION", autocompletion=complete_version)],
+        endpoint: Annotated[
+            str | None, typer.Option("--endpoint", help="Else the workspace's for that model.", autocompletion=complete_endpoint)
+        ] = None,
+        traffic: Annotated[str | None, typer.Option("--traffic", metavar="PERCENT", help="Else it stands ready at 0 %.")] = None,
+        variant: Annotated[
+            str | None, typer.Option("--variant", metavar="NAME", help="Its name; else the version with v before it.")
+        ] = None,
+        break_glass: Annotated[str, typer.Option("--break-glass", metavar="REASON", help="Skip golden queries; stays visible.")] = "",
+    ) -> None:
+        """Bring a version up behind an endpoint: ready at 0 %, or with a share of the traffic."""
+        from mlconsole.cli.changes import carry_out, first_repair
+        from mlconsole.engine.planning import plan_deploy
+
+        model, number = parse_version_name(version)
+        share = parse_percent(traffic) if traffic is not None else None
+        first_repair(run, endpoint or run.workspace.endpoint_for(model))
+        plan = plan_deploy(
+            run.session, model, number, endpoint=endpoint, share=share, name=variant, reason=run.shared.reason, break_glass=break_glass
+        )
+        carry_out(run, plan)
+
+    @command(app, changing=True)
+    def revert(
+        run: Run,
+        endpoint: Annotated[str, typer.Argument(autocompletion=complete_endpoint)],
+        to: Annotated[str | None, typer.Option("--to", metavar="RELEASE", help="Else the last one that stood by itself.")] = None,
+    ) -> None:
+        """Go back: to the last release that stood, or to an older one. A change that is under way is stopped and goes back."""
+        _revert(run, endpoint, to)
+
+    for alias in ("rollback", "undo", "abort"):
+        command(app, alias, changing=True, hidden=True)(revert)
+
+    @command(app, changing=True)
+    def recover(
+        run: Run,
+        operation: Annotated[str | None, typer.Argument(help="Else every interrupted one.", autocompletion=complete_operation)] = None,
+    ) -> None:
+        """Finish interrupted changes: fully new, or fully back."""
+        from mlconsole.cli.changes import finish, operation_json, stoppable
+        from mlconsole.engine import changing
+        from mlconsole.engine.telling import operation_view
+
+        session = run.session
+        if operation is not None:
+            found = changing.find_operation(session, operation)
+            left = [] if found.state.terminal else [found]
+            if not left:
+                run.say(f"Nothing to do: change {found.id} of {found.endpoint} is over ({found.state}).")
+        else:
+            left = [one for one in session.registry.unfinished(session.environment.name) if not changing.is_alive(session, one)]
+            if not left:
+                run.say(f"Nothing to do: no change in {session.environment.name} was interrupted.")
+        if run.shared.dry_run or not left:
+            if run.json:
+                run.emit({"interrupted": [operation_json(operation_view(one, alive=False)) for one in left]})
+            for one in left:
+                run.say(f"{one.id}  {one.endpoint}  {one.state}  since {one.started:%H:%M:%S}")
+            return
+        for one in left:
+            with stoppable(run) as stop:
+                ended = changing.recover(session, one, stop=stop)
+            finish(run, ended, back_is_fine=True)
+
+    @command(app, changing=True)
+    def apply(run: Run, plan: Annotated[str, typer.Argument(metavar="PLAN", help="The id that a --dry-run printed.")]) -> None:
+        """Run a plan that was shown before: once, and only on the state it was made from."""
+        from mlconsole.cli.changes import carry_out
+        from mlconsole.engine import changing
+
+        carry_out(run, changing.apply(run.session, plan))
+
+    @command(app)
+    def wait(
+        run: Run, operation: Annotated[str, typer.Argument(help="A change's id, or an endpoint.", autocompletion=complete_operation)]
+    ) -> None:
+        """Wait until a change is over; exit 0 when it stands, 1 when it went back, 8 when the time ran out."""
+        from mlconsole.cli.changes import finish
+        from mlconsole.engine import changing
+
+        finish(run, changing.wait(run.session, operation, timeout=run.timeout))
+
+
+def _revert(run: Run, endpoint: str, to: str | None) -> None:
+    from mlconsole.cli.changes import carry_out, finish, first_repair, stoppable
+    from mlconsole.engine import changing
+    from mlconsole.engine.planning import plan_revert
+
+    number = _release_number(endpoint, to)
+    if not run.shared.dry_run and not run.session.read_only:
+        running = [one for one in run.session.registry.unfinished(run.session.environment.name) if one.endpoint == endpoint]
+        if running and changing.is_alive(run.session, running[0]):
+            with stoppable(run) as stop:
+                ended = changing.go_back_now(run.session, endpoint, stop=stop)
+            if ended is not None and number is None:
+                finish(run, ended, back_is_fine=True)
+                return
+        else:
+            first_repair(run, endpoint)
+    carry_out(run, plan_revert(run.session, endpoint, to=number, reason=run.shared.reason))
+
+
+def _release_number(endpoint: str, to: str | None) -> int | None:
+    if to is None:
+        return None
+    number = to.rpartition("#")[2]
+    if not number.isdigit() or int(number) < 1:
+        raise UsageError(f'"{to}" is no release of {endpoint}: a number like 2 is wanted.', next=f"mlconsole releases list {endpoint}")
+    return int(number)

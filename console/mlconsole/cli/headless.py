@@ -1,0 +1,172 @@
+"""The story without a person: deploy, shift, shadow, revert; each step checked against the traffic that was really observed."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from mlconsole.cli.common import Run
+from mlconsole.cli.demo import prepare, replay, serve, until
+from mlconsole.core.observed import Shares, beyond_chance
+from mlconsole.core.text import duration
+from mlconsole.core.traffic import Shadow, percent
+from mlconsole.plugin.errors import MLConsoleError
+
+if TYPE_CHECKING:
+    from mlconsole.core.plans import Plan
+    from mlconsole.engine.session import Session
+
+_RATE = 200
+_ENOUGH = 400
+"""Requests after which an observed share is judged (at 10 %: ± 6 points of a percent at four standard errors)."""
+
+
+@dataclass
+class _Checks:
+    run: Run
+    session: Session
+    held: list[dict[str, Any]] = field(default_factory=list)
+
+    def that(self, what: str, figures: str, true: bool) -> None:
+        """Note a check; a false one is told at once and makes the whole story fail at its end."""
+        self.held.append({"check": what, "held": true, "figures": figures})
+        self.run.say(f"{'✔' if true else '✖'} {what}: {figures}")
+
+    @property
+    def all_held(self) -> bool:
+        return all(check["held"] for check in self.held)
+
+
+def walk(run: Run) -> None:
+    """Walk the story in a folder of its own, clean up, and leave with exit code 0 only if every check held."""
+    place = Path(tempfile.mkdtemp(prefix="mlconsole-demo-"))
+    shutil.rmtree(place)  # `init` makes it
+    session = prepare(run, place)
+    checks = _Checks(run, session)
+    try:
+        _story(run, session, checks)
+    finally:
+        _clean(run, session, place, checks)
+    if run.json:
+        run.emit({"held": checks.all_held, "checks": checks.held})
+    if not checks.all_held:
+        raise MLConsoleError(
+            f"{sum(not check['held'] for check in checks.held)} of {len(checks.held)} checks did not hold.", next="See the ✖ lines above."
+        )
+    run.say(f"✔ all {len(checks.held)} checks held, cleaned up")
+    raise typer.Exit(0)
+
+
+def _story(run: Run, session: Session, checks: _Checks) -> None:
+    from mlconsole.engine import machine
+    from mlconsole.engine.endpoints import show
+    from mlconsole.engine.planning import plan_deploy, plan_revert, plan_traffic
+
+    machine.up(session)
+    serve(session, "relevance", "3")
+    replay(session, "relevance", _RATE)
+    until(session, "100 answered requests", 30.0, lambda: show(session, "relevance").requests >= 100, run.say)
+    view = show(session, "relevance")
+    checks.that("v3 serves all of the traffic", f"{view.requests} requests, {view.failed} failed", _only(view, "v3") and view.failed == 0)
+
+    first = view.release
+    _do(session, plan_deploy(session, "relevance", "4", share=1000))
+    _check_share(run, session, checks, "deployed v4 at 10 %", "v4", 1000)
+    _do(session, plan_traffic(session, "relevance", {"v4": 2500}))
+    _check_share(run, session, checks, "shifted v4 to 25 %", "v4", 2500)
+    _do(session, plan_traffic(session, "relevance", {"v4": 10_000}, slice_value=("language", "pl")))
+    _check_slice(run, session, checks, "pl", "v4", 10_000)
+    _do(session, plan_traffic(session, "relevance", {}, slice_value=("language", "pl"), clear_slice=True))
+
+    _do(session, plan_traffic(session, "relevance", {"v4": 0}, shadow=Shadow("v4", 5000)))
+    until(session, f"{_ENOUGH} requests under the shadow", 60.0, lambda: show(session, "relevance").requests >= _ENOUGH, run.say)
+    view = show(session, "relevance")
+    copies = view.shadow.observed if view.shadow else None
+    seen = Shares(view.requests, {"v4": round((copies or 0) * view.requests / 10_000)})
+    checks.that(
+        "shadow v4 gets copies of 50 %, and answers nobody",
+        f"copies {percent(round(copies or 0))} % of {view.requests}, answered by v4: {_share(view, 'v4')}",
+        copies is not None and not beyond_chance(seen, "v4", 5000) and _only(view, "v3"),
+    )
+
+    began = session.clock.elapsed()
+    _do(session, plan_revert(session, "relevance", to=first))
+    took = session.clock.elapsed() - began
+    until(session, f"{_ENOUGH} requests after the revert", 60.0, lambda: show(session, "relevance").requests >= _ENOUGH, run.say)
+    view = show(session, "relevance")
+    only_first = [variant.name for variant in view.variants] == ["v3"] and view.shadow is None
+    checks.that(
+        f"reverted to #{first} in {duration(took)}",
+        f"v4 gets {_share(view, 'v4')} of {view.requests} requests, no copies",
+        _only(view, "v3") and only_first,
+    )
+    traffic = machine.run_action(session, "traffic-status", {"endpoint": "relevance"})
+    checks.that(
+        "no request failed in all of this",
+        f"{traffic['sent']} sent, {traffic['failed']} failed",
+        traffic["failed"] == 0 and traffic["sent"] > 0,
+    )
+
+
+def _do(session: Session, plan: Plan) -> None:
+    from mlconsole.engine import changing
+
+    outcome = changing.run(session, plan)
+    if not outcome.done:
+        raise MLConsoleError(outcome.sentence)
+
+
+def _check_share(run: Run, session: Session, checks: _Checks, what: str, variant: str, desired: int) -> None:
+    from mlconsole.engine.endpoints import show
+
+    until(session, f"{_ENOUGH} requests after: {what}", 60.0, lambda: show(session, "relevance").requests >= _ENOUGH, run.say)
+    view = show(session, "relevance")
+    one = next(each for each in view.variants if each.name == variant)
+    shares = Shares(one.observed_n, {variant: round((one.observed or 0) * one.observed_n / 10_000)})
+    text = f"desired {percent(desired)} %, reported {percent(one.reported or 0)} %, observed {_share(view, variant)} of {one.observed_n}, "
+    right = one.reported == desired and one.observed_n > 0 and not beyond_chance(shares, variant, desired)
+    checks.that(what, f"{text}failed {view.failed}", right and view.failed == 0)
+
+
+def _check_slice(run: Run, session: Session, checks: _Checks, value: str, variant: str, desired: int) -> None:
+    from mlconsole.engine.endpoints import show
+
+    def seen() -> Any:
+        return show(session, "relevance").observed_by_slice.get(value, {})
+
+    until(session, f"requests in {value}", 60.0, lambda: bool(seen()) and show(session, "relevance").requests >= _ENOUGH, run.say)
+    view = show(session, "relevance")
+    observed = view.observed_by_slice[value].get(variant, 0.0)
+    checks.that(
+        f"language {value} goes to {variant} alone",
+        f"observed {observed / 100:.1f} % in {value}, failed {view.failed}",
+        observed == desired and view.failed == 0,
+    )
+
+
+def _clean(run: Run, session: Session, place: Path, checks: _Checks) -> None:
+    from mlconsole.engine import machine
+
+    attempts: list[Callable[[], Any]] = [lambda: machine.down(session), lambda: shutil.rmtree(place)]
+    left = "nothing left running"
+    for attempt in attempts:
+        try:
+            attempt()
+        except (MLConsoleError, OSError) as error:
+            left = f"left behind in {place}: {error}"
+    checks.that("cleaned up", left, left == "nothing left running")
+
+
+def _only(view: Any, name: str) -> bool:
+    return all(variant.observed is None or variant.observed == (10_000 if variant.name == name else 0) for variant in view.variants)
+
+
+def _share(view: Any, name: str) -> str:
+    found = next((variant.observed for variant in view.variants if variant.name == name), None)
+    return "0 %" if found is None else f"{found / 100:.1f} %"

@@ -1,0 +1,75 @@
+"""Running a command line: parsing, and turning every error into one sentence, an exit code and, on request, JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+from typer.exceptions import Abort, Exit, TyperException
+
+from mlconsole.core.errors import MLConsoleError
+from mlconsole.core.text import did_you_mean, neutralise
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; the exit code of design §6. No traceback reaches a person (invariant 12)."""
+    as_json = "--json" in arguments
+    try:
+        from mlconsole.cli.app import app
+
+        command = typer.main.get_command(app)
+        result = command.main(args=list(arguments), prog_name="mlconsole", standalone_mode=False)
+        sys.stdout.flush()
+    except MLConsoleError as error:
+        return _report(error.code, error.message, error.next, error.exit_code, as_json)
+    except Exit as error:
+        sys.stdout.flush()
+        return error.exit_code
+    except (Abort, KeyboardInterrupt):
+        return _report("interrupted", "Interrupted. Nothing more was done.", "", 130, as_json)
+    except TyperException as error:
+        return _usage(error, as_json)
+    except BrokenPipeError:
+        # Whoever read us has gone (`| head`); Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - the edge: whatever is left is our bug, told in one line
+        return _bug(error, as_json)
+    return result if isinstance(result, int) else 0
+
+
+def _report(code: str, message: str, advice: str, exit_code: int, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"error": {"code": code, "message": message, "next": advice}}, ensure_ascii=False))
+    print(neutralise(f"{message} {advice}".strip()), file=sys.stderr)
+    return exit_code
+
+
+def _usage(error: TyperException, as_json: bool) -> int:
+    """A command line that can't be parsed, in one line with the nearest right name. What was typed wrong is in the error's context."""
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(error.format_message())
+        return 0
+    message = " ".join(error.format_message().split())
+    group = getattr(context, "command", None)
+    if message.startswith("No such command") and hasattr(group, "list_commands"):
+        name = message.split("'")[1]
+        message = f'There is no command "{name}". {did_you_mean(name, group.list_commands(context))}'
+    path = context.command_path if context is not None else "mlconsole"
+    return _report("usage", message if message.endswith((".", "?")) else f"{message}.", f"{path} --help tells more.", 2, as_json)
+
+
+def _bug(error: Exception, as_json: bool) -> int:
+    if os.environ.get("MLCONSOLE_DEBUG"):
+        traceback.print_exc()
+    with tempfile.NamedTemporaryFile("w", prefix="mlconsole-", suffix=".log", delete=False) as file:
+        traceback.print_exc(file=file)
+    message = f"mlconsole met a case it was not made for ({type(error).__name__}: {error})."
+    return _report("bug", message, f"What it was doing is in {Path(file.name)}; please report it.", 1, as_json)

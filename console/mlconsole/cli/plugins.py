@@ -1,0 +1,68 @@
+"""`plugins list|show`: which backends are installed, and their options."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from mlconsole.cli.common import Run, columns, command
+
+app = typer.Typer(help="Installed backends and what they can do.", no_args_is_help=True)
+
+
+@command(app, "list")
+def list_plugins(run: Run) -> None:
+    """Installed plugins; a broken one is named and set aside."""
+    from mlconsole.plugin import loading
+
+    good, broken = loading.load_all()
+    if run.json:
+        run.emit(
+            {
+                "plugins": [
+                    {"name": one.name, "version": one.version, "summary": one.summary, "roles": sorted(one.factories)} for one in good
+                ],
+                "broken": [{"name": one.name, "problem": one.problem} for one in broken],
+            }
+        )
+        return
+    for text in columns([[one.name, one.version, ", ".join(sorted(one.factories)), one.summary] for one in good]):
+        run.say(text)
+    for one in broken:
+        run.say(f"✖ {one.name}: {one.problem}")
+
+
+@command(app)
+def show(run: Run, name: Annotated[str, typer.Argument()]) -> None:
+    """One plugin: its roles and its options, as mlconsole.yaml takes them."""
+    from mlconsole.plugin import loading
+    from mlconsole.plugin.options import json_schema
+
+    plugin = loading.load(name)
+    if run.json:
+        run.emit(
+            {
+                "name": plugin.name,
+                "version": plugin.version,
+                "summary": plugin.summary,
+                "roles": sorted(plugin.factories),
+                "options": json_schema(plugin.options),
+            }
+        )
+        return
+    run.say(f"{plugin.name} {plugin.version}: {plugin.summary}")
+    run.say(f"roles: {', '.join(sorted(plugin.factories))}")
+    run.say("options (environments → NAME → options → " + plugin.name + "):")
+    for text in columns(_rows(plugin.options, "  ")):
+        run.say(text)
+
+
+def _rows(options: Any, indent: str) -> list[list[str]]:
+    rows: list[list[str]] = []
+    for option in options:
+        default = "required" if option.required else f"default {option.default}" if option.default is not None else ""
+        rows.append([f"{indent}{option.name}", str(option.kind), default, option.help])
+        inner = option.of.fields if option.of is not None else option.fields
+        rows += _rows(inner, indent + "  ")
+    return rows

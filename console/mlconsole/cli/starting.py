@@ -1,0 +1,41 @@
+"""`init`: a new workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlconsole.cli.common import Run, command
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @command(app)
+    def init(
+        run: Run,
+        folder: Annotated[str, typer.Argument(metavar="DIR", help="A new or empty folder.")],
+        sample: Annotated[bool, typer.Option("--sample", help="The sample workspace: real small models, golden queries, traffic.")] = False,
+    ) -> None:
+        """Make a workspace; with --sample a whole one, its versions registered."""
+        from mlconsole.engine import starting
+        from mlconsole.engine.session import Session
+        from mlconsole.workspace import environment, load
+
+        place = Path(folder)
+        starting.create(place, sample=sample)
+        workspace = load(place / "mlconsole.yaml")
+        session = Session(workspace, environment(workspace, None, {}), deadline=run.timeout)
+        registered = starting.register_all(session)
+        if run.json:
+            run.emit({"workspace": str(place), "environments": list(workspace.environments), "versions": [one.name for one in registered]})
+            return
+        run.say(f"✔ workspace {workspace.name} in {place}: environments {', '.join(workspace.environments)}")
+        if registered:
+            run.say(f"✔ registered {len(registered)} versions: {', '.join(one.name for one in registered)}")
+            first = next((one for one in registered if one.version == "3"), registered[0])
+            run.say(f"next: cd {place} && mlconsole local up && mlconsole deploy {first.name} --yes")
+        else:
+            run.say("next: mlconsole models register MODEL@VERSION PATH")

@@ -1,0 +1,295 @@
+"""Changes: run a plan, apply one by its id, go back, recover. Faces call these; the driver does the work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlconsole.core.live import fingerprint
+from mlconsole.core.operations import Cause, Operation, OperationState, Wanted
+from mlconsole.core.plans import Plan
+from mlconsole.core.releases import ReleaseKind, describe_content
+from mlconsole.core.text import did_you_mean, duration
+from mlconsole.engine.access import Deed
+from mlconsole.engine.artifacts import check_artifact
+from mlconsole.engine.driving import LEASE_SECONDS, Drive, Stop
+from mlconsole.engine.planning import find_version
+from mlconsole.engine.telling import operation_view
+from mlconsole.engine.views import Outcome
+from mlconsole.plugin.errors import (
+    ConfirmationNeeded,
+    Locked,
+    MLConsoleError,
+    PlanOutdated,
+    StillRunning,
+    UnknownName,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from mlconsole.core.operations import Lease
+    from mlconsole.engine.session import Session
+
+_DEEDS = {ReleaseKind.REVERT: Deed.GO_BACK, ReleaseKind.REMOVE: Deed.REMOVE, ReleaseKind.DELETE: Deed.REMOVE}
+
+
+def confirmed(plan: Plan, *, yes: bool, typed: str | None) -> None:
+    """Whether a person has said enough for this plan: yes, or the name that it wants typed.
+
+    Raises:
+        ConfirmationNeeded: not yet; `next` says what to add.
+    """
+    if plan.confirm is None:
+        if not yes and typed is None:
+            raise ConfirmationNeeded(
+                "Nobody said yes to this plan, and there is no terminal to ask. Nothing was changed.", next="Add --yes."
+            )
+        return
+    if typed is None:
+        where = "production" if plan.confirm == plan.endpoint and plan.kind is not ReleaseKind.DELETE else plan.confirm
+        raise ConfirmationNeeded(
+            f"This changes {where}: it wants the name {plan.confirm}. Nothing was changed.", next=f"Add --confirm {plan.confirm}."
+        )
+    if typed != plan.confirm:
+        raise ConfirmationNeeded(f'"{typed}" is not {plan.confirm}. Nothing has happened.', next=f"Add --confirm {plan.confirm}.")
+
+
+def run(session: Session, plan: Plan, *, stop: Stop | None = None) -> Outcome:
+    """Carry a plan out: take the lease, look once more, journal, drive.
+
+    Raises:
+        Locked: somebody else changes the scope.
+        PlanOutdated: the live state is no longer the one that the plan was made from; nothing was changed.
+        StillRunning: the deadline ended while it was going back.
+    """
+    session.access.require(_DEEDS.get(plan.kind, Deed.GO_FORWARD))
+    if plan.nothing_to_do:
+        raise UsageError("Nothing to do.")
+    _check_artifacts(session, plan)
+    began = session.clock.elapsed()
+    lease = session.registry.take_lease(
+        plan.environment, plan.scope, session.actor, plan.id, purpose=f"{plan.kind} {plan.endpoint}", seconds=LEASE_SECONDS
+    )
+    try:
+        operation = _begin(session, plan, lease)
+    except BaseException:
+        session.registry.drop(lease)
+        raise
+    ended = Drive(session, operation, lease, stop or Stop()).run()
+    return outcome(ended, session.clock.elapsed() - began)
+
+
+def apply(session: Session, plan_id: str) -> Plan:
+    """The stored plan of that id, if it can still be run: once, and on the state that it was made from.
+
+    Raises:
+        UnknownName: no such plan.
+        PlanOutdated: it was run already, or the live state is another one.
+    """
+    plan = session.registry.plan(plan_id)
+    if plan is None:
+        known = [stored.id for stored in session.registry.plans(session.environment.name, limit=20)]
+        raise UnknownName(f'There is no plan "{plan_id}". {did_you_mean(plan_id, known)}')
+    if plan.environment != session.environment.name:
+        raise UsageError(
+            f"Plan {plan.id} is for {plan.environment}, this is {session.environment.name}. Nothing was changed.",
+            next=f"Add --env {plan.environment}.",
+        )
+    if session.registry.plan_used(plan.id):
+        raise PlanOutdated(
+            f"Plan {plan.id} was run already; a plan runs once.", next=f"mlconsole history show {plan.id} tells how it went."
+        )
+    _check_state(session, plan)
+    return plan
+
+
+def interrupted_first(session: Session, endpoint: str, *, stop: Stop | None = None) -> Outcome | None:
+    """Repair what an interrupted change left on the endpoint's scope, before another change is planned; None when nothing was left.
+
+    Raises:
+        Locked: a change is running there.
+    """
+    scope = session.backend.scope(endpoint)
+    for operation in session.registry.unfinished(session.environment.name):
+        if operation.plan.scope == scope:
+            session.tell("note", f"change {operation.id} of {operation.endpoint} was interrupted; finishing it first")
+            return recover(session, operation, stop=stop)
+    return None
+
+
+def recover(session: Session, operation: Operation, *, stop: Stop | None = None) -> Outcome:
+    """End an interrupted change: fully new, or fully in its stored revert target.
+
+    Raises:
+        Locked: its driver is alive.
+    """
+    session.access.require(Deed.RECOVER)
+    began = session.clock.elapsed()
+    lease = session.registry.take_lease(
+        operation.environment,
+        operation.plan.scope,
+        session.actor,
+        operation.id,
+        purpose=f"recovering {operation.plan.kind} {operation.endpoint}",
+        seconds=LEASE_SECONDS,
+        takeover=True,
+    )
+    fresh = session.registry.operation(operation.id)
+    if fresh is None or fresh.state.terminal:
+        session.registry.drop(lease)
+        return outcome(fresh or operation, 0.0)
+    ended = Drive(session, fresh, lease, stop or Stop()).resume()
+    return outcome(ended, session.clock.elapsed() - began)
+
+
+def go_back_now(session: Session, endpoint: str, *, stop: Stop | None = None) -> Outcome | None:
+    """Make a change that is running, or was interrupted, on this endpoint go back; None when there is none. Abort always wins: a driver
+    that does not obey within 10 s is taken over.
+
+    Raises:
+        StillRunning: it is going back, but not there yet when the deadline ended.
+    """
+    session.access.require(Deed.GO_BACK)
+    running = next((one for one in session.registry.unfinished(session.environment.name) if one.endpoint == endpoint), None)
+    if running is None:
+        return None
+    session.registry.ask(running.id, Wanted.GO_BACK, session.actor)
+    session.tell("note", f"asked change {running.id} to go back to {describe_content(running.revert_to)}")
+    began = session.clock.elapsed()
+    while session.clock.elapsed() - began < session.deadline:
+        now = session.registry.operation(running.id)
+        if now is None or now.state.terminal:
+            return outcome(now or running, session.clock.elapsed() - began)
+        if not is_alive(session, now):
+            try:
+                return recover(session, now, stop=stop)
+            except Locked:
+                pass  # somebody else was quicker
+        session.clock.sleep(0.2)
+    raise StillRunning(
+        f"{endpoint} is still going back after {duration(session.deadline)}.",
+        next=f"mlconsole wait {running.id} --env {running.environment}",
+    )
+
+
+def is_alive(session: Session, operation: Operation) -> bool:
+    """Whether somebody drives the operation: its lease is held, and renewed within 10 s."""
+    return any(row.alive and row.lease.operation == operation.id for row in session.registry.leases(operation.environment))
+
+
+def wait(session: Session, what: str, *, timeout: float) -> Outcome:
+    """Wait for a change (its id) or for whatever runs on an endpoint (its name).
+
+    Raises:
+        UnknownName: no such change or endpoint.
+        StillRunning: the time ran out while the work goes on.
+    """
+    operation = find_operation(session, what)
+    began = session.clock.elapsed()
+    while True:
+        if operation.state.terminal:
+            return outcome(operation, session.clock.elapsed() - began)
+        if session.clock.elapsed() - began >= timeout:
+            alive = is_alive(session, operation)
+            raise StillRunning(
+                f"Change {operation.id} of {operation.endpoint} is still {operation.state} after {duration(timeout)}"
+                f"{'' if alive else ', and nobody drives it'}.",
+                next=f"mlconsole {'wait' if alive else 'recover'} {operation.id} --env {operation.environment}",
+            )
+        session.clock.sleep(0.2)
+        operation = session.registry.operation(operation.id) or operation
+
+
+def find_operation(session: Session, what: str) -> Operation:
+    """A change by its id, by its release (`relevance#43`), or the latest one of an endpoint.
+
+    Raises:
+        UnknownName: nothing of that name.
+    """
+    operation = session.registry.operation(what)
+    if operation is not None:
+        return operation
+    environment = session.environment.name
+    endpoint, hash_sign, number = what.partition("#")
+    if hash_sign and number.isdigit():
+        recorded = session.registry.release(environment, endpoint, int(number))
+        if recorded is not None and recorded.release.operation:
+            operation = session.registry.operation(recorded.release.operation)
+    elif operations := session.registry.operations(environment, what, limit=1):
+        operation = operations[0]
+    if operation is None:
+        recent = session.registry.operations(environment, limit=50)
+        known = [*(one.id for one in recent), *(one.endpoint for one in recent)]
+        raise UnknownName(
+            f'There is no change "{what}" in {environment}. {did_you_mean(what, known)}', next="mlconsole history shows them."
+        )
+    return operation
+
+
+def outcome(operation: Operation, seconds: float) -> Outcome:
+    """How a change ended, in one sentence, with the exit code of design §6."""
+    plan = operation.plan
+    done = operation.state is OperationState.DONE
+    if done:
+        text = f"{plan.endpoint} is #{operation.release}: {describe_content(plan.then)}, read back in {duration(seconds)}."
+        if plan.kind is ReleaseKind.REVERT and plan.equals:
+            text = f"{plan.endpoint} went back: #{operation.release} equals #{plan.equals}: {describe_content(plan.then)}, read back."
+        elif plan.kind is ReleaseKind.DELETE:
+            text = f"{plan.endpoint} is deleted, read back."
+        return Outcome(operation_view(operation), True, text, 0, seconds)
+    where = (
+        f"#{operation.revert_to_release}: {describe_content(operation.revert_to)}" if operation.revert_to_release else "no such endpoint"
+    )
+    text = (
+        f"{plan.endpoint} did not become #{operation.release}: {operation.problem}. It is as before ({where}); what was created is removed."
+    )
+    return Outcome(operation_view(operation), False, text, 130 if _by_hand(operation) else 1, seconds)
+
+
+def _by_hand(operation: Operation) -> bool:
+    return operation.cause is Cause.ASKED and operation.problem.startswith("stopped by")
+
+
+def _begin(session: Session, plan: Plan, lease: Lease) -> Operation:
+    unfinished = [one for one in session.registry.unfinished(plan.environment) if one.plan.scope == plan.scope]
+    if unfinished:
+        raise Locked(
+            f"{plan.endpoint} has an unfinished change, {unfinished[0].id}. Nothing was changed.",
+            next=f"mlconsole recover {unfinished[0].id} --env {plan.environment}",
+        )
+    _check_state(session, plan)
+    return session.registry.start_operation(plan, session.actor, lease, plan.now, plan.made_from_release)
+
+
+def _check_state(session: Session, plan: Plan) -> None:
+    live = session.backend.describe(plan.endpoint)
+    recorded = session.registry.live_release(plan.environment, plan.endpoint)
+    number = recorded.release.number if recorded else None
+    if fingerprint(live) != plan.made_from or number != plan.made_from_release:
+        made_from = f"#{plan.made_from_release}" if plan.made_from_release else "no release"
+        raise PlanOutdated(
+            f"Plan {plan.id} was made from another state of {plan.endpoint} ({made_from}; live is now #{number}). Nothing was changed.",
+            next=f"Plan it again: {plan.command}",
+        )
+
+
+def _check_artifacts(session: Session, plan: Plan) -> None:
+    """A version that has to be brought up must still be the bytes that were registered; going back is never held up by it."""
+    if plan.kind is ReleaseKind.REVERT:
+        return
+    for variant in (variant for step in plan.steps for variant in step.ensures):
+        check_artifact(session, find_version(session, variant.model, variant.version))
+
+
+__all__ = [
+    "MLConsoleError",
+    "apply",
+    "confirmed",
+    "find_operation",
+    "go_back_now",
+    "interrupted_first",
+    "is_alive",
+    "outcome",
+    "recover",
+    "run",
+    "wait",
+]

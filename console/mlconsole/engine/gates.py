@@ -1,0 +1,174 @@
+"""Gates before traffic: the model answers a real query; golden queries come out as expected. A gate that fails stops the change."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlconsole.core.golden import GoldenQuery
+from mlconsole.core.models import Json, ModelVersion
+from mlconsole.core.releases import Variant
+from mlconsole.core.steps import Phase, Step
+from mlconsole.core.text import neutralise
+from mlconsole.plugin.errors import MLConsoleError
+from mlconsole.plugin.roles import Invocation
+
+if TYPE_CHECKING:
+    from mlconsole.engine.session import Session
+
+LOAD, GOLDEN = "load", "golden"
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """What a gate found. `text` is what was read (`40 of 40`), `problem` why it failed."""
+
+    passed: bool
+    text: str
+    problem: str = ""
+
+
+def gate_steps(session: Session, endpoint: str, native: tuple[Step, ...], break_glass: str) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+    """The gates for every variant that the native steps bring up, and the names of those that `--break-glass` skips.
+
+    Load is never skipped: a variant that answers nothing has nothing to get traffic for.
+    """
+    steps: list[Step] = []
+    skipped: list[str] = []
+    for variant in [variant for step in native if step.phase is Phase.PREPARE for variant in step.ensures]:
+        steps.append(_step(LOAD, variant, f"ask {variant.name} a real query", 1.0))
+        golden = session.workspace.golden_for(variant.model, session.environment.name)
+        if golden is None:
+            continue
+        if break_glass:
+            skipped.append(f"{GOLDEN} ({variant.name})")
+            continue
+        count = len(golden_queries(session, variant.model))
+        steps.append(_step(GOLDEN, variant, f"ask {variant.name} {count} golden queries", 0.02 * count))
+    return tuple(steps), tuple(skipped)
+
+
+def run_gate(session: Session, endpoint: str, step: Step) -> GateResult:
+    """Ask the variant itself, before any consumer's request reaches it."""
+    variant = str(step.details["variant"])
+    model = str(step.details["model"])
+    registered = session.registry.version(model, str(step.details["version"]))
+    if step.action == LOAD:
+        return _load(session, endpoint, variant, model, registered)
+    return _golden(session, endpoint, variant, golden_queries(session, model), registered)
+
+
+def golden_queries(session: Session, model: str) -> tuple[GoldenQuery, ...]:
+    """The golden queries of a model in this environment; empty when there are none."""
+    from mlconsole.workspace.golden import read_golden
+
+    path = session.workspace.golden_for(model, session.environment.name)
+    return tuple(read_golden(path)) if path is not None else ()
+
+
+def example_request(session: Session, model: str, registered: ModelVersion | None) -> Invocation:
+    """A real query for a model: its first golden query, else its first recorded event, else one made from its signature."""
+    golden = golden_queries(session, model)
+    if golden:
+        return invocation(dict(golden[0].inputs), registered)
+    settings = session.workspace.models.get(model)
+    replay = session.workspace.root / settings.replay if settings and settings.replay else None
+    if replay is not None and (recorded := _first_event(replay)) is not None:
+        return invocation(recorded, registered)
+    made = {field.name: _made_up(field.datatype) for field in registered.signature.inputs} if registered else {}
+    return invocation(made, registered)
+
+
+def invocation(inputs: dict[str, Json], registered: ModelVersion | None) -> Invocation:
+    """A request with the slices that the signature reads from its inputs."""
+    slices: dict[str, str] = {}
+    for entry in registered.signature.slices if registered else ():
+        value = pointed(inputs, entry.path)
+        if value is not None:
+            slices[entry.key] = str(value)
+    return Invocation(inputs, slices)
+
+
+def pointed(document: Json, pointer: str) -> Json:
+    """What a JSON pointer (RFC 6901) points to; None when there is nothing."""
+    for part in pointer.split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(document, dict) and key in document:
+            document = document[key]
+        elif isinstance(document, list) and key.isdigit() and int(key) < len(document):
+            document = document[int(key)]
+        else:
+            return None
+    return document
+
+
+def _load(session: Session, endpoint: str, variant: str, model: str, registered: ModelVersion | None) -> GateResult:
+    request = example_request(session, model, registered)
+    try:
+        answer = session.backend.invoke(endpoint, request, variant, probe=True)
+    except MLConsoleError as error:
+        return GateResult(False, "no answer", f"{variant} does not answer a real query: {error.message}")
+    if answer.status != 200:
+        return GateResult(False, f"status {answer.status}", f"{variant} refuses a real query: {answer.status} {neutralise(answer.error)}")
+    missing = [field.name for field in registered.signature.outputs if field.name not in answer.outputs] if registered else []
+    if missing:
+        return GateResult(False, "output missing", f"{variant} answers without {', '.join(missing)}, which its signature promises.")
+    return GateResult(True, f"{_score(answer.outputs, registered)} in {answer.milliseconds:.0f} ms")
+
+
+def _golden(session: Session, endpoint: str, variant: str, queries: tuple[GoldenQuery, ...], registered: ModelVersion | None) -> GateResult:
+    failed: list[str] = []
+    for query in queries:
+        try:
+            answer = session.backend.invoke(endpoint, invocation(dict(query.inputs), registered), variant, probe=True)
+        except MLConsoleError as error:
+            return GateResult(False, "no answer", f"{variant} stopped answering at golden query {query.id}: {error.message}")
+        if answer.status != 200:
+            failed.append(f"{query.id}: {answer.status} {neutralise(answer.error)}")
+            continue
+        found = query.differences(answer.outputs)
+        if found:
+            failed.append(f"{query.id}: {found[0]}")
+    passed = len(queries) - len(failed)
+    text = f"{passed} of {len(queries)}"
+    if not failed:
+        return GateResult(True, text)
+    shown = "; ".join(failed[:3]) + (f"; and {len(failed) - 3} more" if len(failed) > 3 else "")
+    return GateResult(False, text, f"{len(failed)} of {len(queries)} golden queries differ on {variant}: {shown}")
+
+
+def _step(action: str, variant: Variant, summary: str, seconds: float) -> Step:
+    return Step(
+        role="gate",
+        action=action,
+        summary=summary,
+        phase=Phase.CHECK,
+        seconds=seconds,
+        deadline=120.0,
+        details={"variant": variant.name, "model": variant.model, "version": variant.version},
+    )
+
+
+def _first_event(path: Path) -> dict[str, Json] | None:
+    try:
+        with path.open(encoding="utf-8") as file:
+            inputs = json.loads(file.readline()).get("inputs")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return inputs if isinstance(inputs, dict) else None
+
+
+def _made_up(datatype: str) -> Json:
+    if datatype == "BYTES":
+        return "example"
+    return False if datatype == "BOOL" else 0
+
+
+def _score(outputs: object, registered: ModelVersion | None) -> str:
+    name = registered.signature.score if registered else None
+    value = outputs.get(name) if isinstance(outputs, dict) and name else None
+    if isinstance(value, list) and value:
+        value = value[0]
+    return f"{value:.2f}" if isinstance(value, float) else "an answer"

@@ -1,0 +1,66 @@
+"""Observing: who really answered, read from predictions since the traffic last changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from mlconsole.core.observed import Observed, Seen, count
+from mlconsole.plugin.errors import MLConsoleError
+from mlconsole.plugin.roles import Observation
+
+if TYPE_CHECKING:
+    from mlconsole.engine.session import Session
+
+WINDOW = 600.0
+"""Seconds back that are looked at, at most; less when the traffic changed since."""
+
+_MOST = 50_000
+"""Observations that are read for one look, at most."""
+
+
+def observe(session: Session, endpoints: Iterable[str], *, window: float = WINDOW) -> Mapping[str, Observed]:
+    """What was seen of each endpoint since its traffic last changed, at most `window` seconds back.
+
+    Without a predictions role, or when it does not answer, the result says nothing of an endpoint (it is missing): *not observed*.
+    """
+    predictions = session.backend.predictions()
+    names = list(endpoints)
+    if predictions is None or not names:
+        return {}
+    now = session.clock.now()
+    since = {name: max(_traffic_since(session, name) or now - timedelta(seconds=window), now - timedelta(seconds=window)) for name in names}
+    seen: dict[str, list[Seen]] = {name: [] for name in names}
+    try:
+        cursor = predictions.cursor_at(min(since.values()))
+        read = 0
+        while read < _MOST:
+            page = predictions.read(cursor)
+            for observation in page.observations:
+                begun = since.get(observation.endpoint)
+                if begun is not None and observation.time >= begun:
+                    seen[observation.endpoint].append(_seen(observation))
+            read += len(page.observations)
+            cursor = page.cursor
+            if page.at_end:
+                break
+    except MLConsoleError:
+        return {}
+    return {name: count(seen[name], (now - since[name]).total_seconds()) for name in names}
+
+
+def _seen(observation: Observation) -> Seen:
+    return Seen(
+        variant=observation.variant,
+        shadow=observation.shadow,
+        pinned=observation.pinned,
+        probe=observation.probe,
+        failed=observation.status == 0 or observation.status >= 400,
+        split=observation.split,
+    )
+
+
+def _traffic_since(session: Session, endpoint: str) -> datetime | None:
+    since: datetime | None = session.registry.traffic_since(session.environment.name, endpoint)
+    return since

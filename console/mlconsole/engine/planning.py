@@ -1,0 +1,339 @@
+"""Plans: from what somebody wants to the transition that would do it, shown before anything happens."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+
+from mlconsole.core.live import Live, LiveVariant, VariantState, differences, fingerprint
+from mlconsole.core.models import ModelVersion, variant_name
+from mlconsole.core.plans import Plan, WayBack
+from mlconsole.core.releases import NOTHING, Content, Release, ReleaseKind, Standing, Variant, describe_content
+from mlconsole.core.steps import Phase, Step, in_order
+from mlconsole.core.text import did_you_mean, duration, is_name
+from mlconsole.core.traffic import Shadow, percent
+from mlconsole.core.transitions import deployed, removed, revert_target, shared, slice_cleared
+from mlconsole.engine.access import Deed
+from mlconsole.engine.artifacts import check_artifact
+from mlconsole.engine.gates import gate_steps
+from mlconsole.engine.session import Session
+from mlconsole.plugin.errors import ChangedOutside, Conflict, NotAllowed, UnknownName, UsageError
+
+
+def plan_deploy(
+    session: Session,
+    model: str,
+    version: str,
+    *,
+    endpoint: str | None = None,
+    share: int | None = None,
+    name: str | None = None,
+    reason: str = "",
+    break_glass: str = "",
+) -> Plan:
+    """A version comes to stand behind an endpoint: ready at 0 %, or with `share` (bp) of the traffic; on a new endpoint with all of it.
+
+    Raises:
+        UnknownName: no such model or version.
+        DigestMismatch: the artifact is no longer what was registered.
+        ChangedOutside: the endpoint is not what its live release says.
+    """
+    registered = find_version(session, model, version)
+    target = endpoint or session.workspace.endpoint_for(model)
+    if not is_name(target):
+        raise UsageError(f"{target!r} can't name an endpoint: letters, digits, dash, dot and underscore are wanted.")
+    check_artifact(session, registered)
+    live, record = current(session, target)
+    now = record.content if record else NOTHING
+    variant = Variant(name or variant_name(version), model, version, registered.artifact.digest)
+    then = deployed(now, variant, share)
+    words = ["deploy", registered.name, "--endpoint", target]
+    words += ["--variant", name] if name else []
+    words += ["--traffic", percent(share)] if share is not None else []
+    return make_plan(
+        session,
+        target,
+        ReleaseKind.DEPLOY,
+        live,
+        record,
+        then,
+        words=words,
+        reason=reason,
+        break_glass=break_glass,
+        gated=True,
+    )
+
+
+def plan_traffic(
+    session: Session,
+    endpoint: str,
+    shares: Mapping[str, int],
+    *,
+    slice_value: tuple[str, str] | None = None,
+    shadow: Shadow | None = None,
+    end_shadow: bool = False,
+    clear_slice: bool = False,
+    reason: str = "",
+) -> Plan:
+    """Other shares for the variants that are there (bp), for all requests or for one slice value; a shadow set, moved or ended."""
+    live, record = current(session, endpoint)
+    if record is None:
+        raise session.unknown_endpoint(endpoint)
+    if slice_value is not None:
+        _check_slice(session, record.content, *slice_value)
+    words = ["traffic", "clear" if clear_slice else "set", endpoint, *(f"{name}={percent(share)}" for name, share in shares.items())]
+    words += ["--slice", "=".join(slice_value)] if slice_value else []
+    words += ["--shadow", f"{shadow.variant}={percent(shadow.sample)}"] if shadow else ["--shadow", "none"] if end_shadow else []
+    if clear_slice and slice_value:
+        then = slice_cleared(record.content, *slice_value)
+    else:
+        then = shared(record.content, shares, slice_value, shadow, end_shadow=end_shadow)
+    return make_plan(session, endpoint, ReleaseKind.TRAFFIC, live, record, then, words=words, reason=reason)
+
+
+def plan_remove(session: Session, endpoint: str, variant: str, *, reason: str = "") -> Plan:
+    """A variant that nobody reaches is taken away. It can come back: the release before has it still."""
+    live, record = current(session, endpoint)
+    if record is None:
+        raise session.unknown_endpoint(endpoint)
+    then = removed(record.content, variant)
+    words = ["endpoints", "remove", endpoint, variant]
+    return make_plan(session, endpoint, ReleaseKind.REMOVE, live, record, then, words=words, reason=reason, confirm=variant)
+
+
+def plan_delete(session: Session, endpoint: str, *, reason: str = "") -> Plan:
+    """The whole endpoint goes, with all its variants. What is in its address stops answering."""
+    live, record = current(session, endpoint)
+    if record is None:
+        raise session.unknown_endpoint(endpoint)
+    note = f"Removes {endpoint} with {', '.join(record.content.names) or 'nothing behind it'}. Whoever asks it gets no answer from then on."
+    words = ["endpoints", "delete", endpoint]
+    return make_plan(
+        session, endpoint, ReleaseKind.DELETE, live, record, NOTHING, words=words, reason=reason, confirm=endpoint, notes=(note,)
+    )
+
+
+def plan_revert(session: Session, endpoint: str, *, to: int | None = None, reason: str = "") -> Plan:
+    """Back to an earlier release, as a new release that equals it. Works whatever the live state is: no rule ever forbids going back.
+
+    Raises:
+        UsageError: the live release is a revert already and `to` is not given, or there is nothing to go back to.
+        UnknownName: no such release.
+    """
+    live = session.backend.describe(endpoint)
+    recorded = session.registry.live_release(session.environment.name, endpoint)
+    record = recorded.release if recorded else None
+    if record is None:
+        raise session.unknown_endpoint(endpoint)
+    outside = fingerprint(live) != fingerprint(as_live(record.content, endpoint))
+    target = _release_to(session, endpoint, record, to, outside=outside)
+    words = ["revert", endpoint, "--to", str(target.number)]
+    for variant in target.content.variants:
+        there = live.variant(variant.name)
+        if there is None or there.digest != variant.digest:
+            stored = session.registry.version(variant.model, variant.version)
+            if stored is None:
+                raise Conflict(
+                    f"#{target.number} needs {variant.model}@{variant.version}, which is not registered and not running.",
+                    next="Register it again (mlconsole models register), or name another release with --to.",
+                )
+    notes = (f"The endpoint was changed outside mlconsole; this puts #{target.number} back.",) if outside else ()
+    return make_plan(
+        session, endpoint, ReleaseKind.REVERT, live, record, target.content, words=words, reason=reason, equals=target.number, notes=notes
+    )
+
+
+def make_plan(
+    session: Session,
+    endpoint: str,
+    kind: ReleaseKind,
+    live: Live,
+    record: Release | None,
+    then: Content,
+    *,
+    words: list[str],
+    reason: str = "",
+    equals: int | None = None,
+    break_glass: str = "",
+    gated: bool = False,
+    notes: tuple[str, ...] = (),
+    confirm: str | None = None,
+) -> Plan:
+    """The plan from the live state to `then`, kept in the registry so that `apply` can run it.
+
+    `confirm` is a name that has to be typed wherever it is done; in production every way forward wants the endpoint's.
+    """
+    session.access.require(Deed.PLAN)
+    backend = session.backend
+    backend.check(then)
+    now = record.content if record else NOTHING
+    native = backend.steps(live, then)
+    gates, skipped = gate_steps(session, endpoint, native, break_glass) if gated else ((), ())
+    words += ["--break-glass", break_glass] if break_glass else []
+    if kind is ReleaseKind.REVERT:
+        notes += _cold(native)
+    elif confirm is None and session.environment.production:
+        confirm = endpoint
+    plan = Plan(
+        id="",
+        environment=session.environment.name,
+        endpoint=endpoint,
+        scope=backend.scope(endpoint),
+        kind=kind,
+        made_at=session.clock.now(),
+        made_by=session.actor,
+        made_from=fingerprint(live),
+        made_from_release=record.number if record else None,
+        now=now,
+        then=then,
+        steps=in_order([*native, *gates]),
+        way_back=_way_back(session, endpoint, record, then),
+        command=shlex.join(["mlconsole", *words, "--env", session.environment.name, *(["--reason", reason] if reason else [])]),
+        reason=reason or break_glass,
+        equals=equals,
+        skipped_gates=skipped,
+        notes=notes,
+        confirm=confirm,
+    )
+    if plan.nothing_to_do or session.read_only:
+        return plan
+    plan = replace(plan, id=session.registry.new_plan_id())
+    session.registry.save_plan(plan)
+    return plan
+
+
+def current(session: Session, endpoint: str) -> tuple[Live, Release | None]:
+    """The live state and the live release, which have to agree before anything goes forward.
+
+    Raises:
+        ChangedOutside: they do not, or somebody else made the endpoint and nobody adopted it.
+    """
+    live = session.backend.describe(endpoint)
+    recorded = session.registry.live_release(session.environment.name, endpoint)
+    if recorded is None:
+        if live.exists:
+            raise ChangedOutside(
+                f"{endpoint} exists in {session.environment.name}, but mlconsole did not make it.",
+                next=f"Take it over as it is, as release #1: mlconsole endpoints adopt {endpoint} --env {session.environment.name}",
+            )
+        return live, None
+    outside = changed_outside(live, recorded.release)
+    if outside is not None:
+        raise outside
+    return live, recorded.release
+
+
+def changed_outside(live: Live, release: Release) -> ChangedOutside | None:
+    """The finding that a live state is not its live release, though no operation of ours made it so; None when they agree.
+
+    Which bytes run and who gets what counts; a variant that is ill is a failure, not a change.
+    """
+    wanted = as_live(release.content, release.endpoint)
+    if fingerprint(live) == fingerprint(wanted):
+        return None
+    found = differences(_all_ready(live), release.content)
+    told = "; ".join(str(difference) for difference in found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
+    return ChangedOutside(
+        f"{release.endpoint} was changed outside mlconsole: #{release.number} is not what is live ({told or 'other variants'}).",
+        next=f"Changes are refused until you choose: mlconsole revert {release.endpoint} --env {release.environment} puts ours back, "
+        f"mlconsole endpoints adopt {release.endpoint} --env {release.environment} keeps theirs.",
+    )
+
+
+def as_live(content: Content, endpoint: str) -> Live:
+    """The live state in which a content stands, everything ready."""
+    return Live(
+        endpoint,
+        tuple(LiveVariant(v.name, VariantState.READY, v.model, v.version, v.digest) for v in content.variants),
+        content.traffic,
+    )
+
+
+def find_version(session: Session, model: str, version: str) -> ModelVersion:
+    """A registered version.
+
+    Raises:
+        UnknownName: no such model or version; with the nearest names.
+    """
+    found = session.registry.version(model, version)
+    if found is not None:
+        return found
+    models = session.registry.models()
+    if model not in models:
+        known = {*models, *session.workspace.models}
+        raise UnknownName(f'There is no model "{model}". {did_you_mean(model, known)}', next="mlconsole models list shows them.")
+    versions = [stored.version for stored in session.registry.versions(model)]
+    raise UnknownName(
+        f'{model} has no version "{version}". {did_you_mean(version, versions)}', next=f"mlconsole models list {model} shows them."
+    )
+
+
+def _way_back(session: Session, endpoint: str, record: Release | None, then: Content) -> WayBack:
+    if record is None:
+        return WayBack(None, NOTHING, 0.0, warm=True)
+    steps = session.backend.steps(as_live(then, endpoint), record.content)
+    return WayBack(
+        record.number, record.content, sum(step.seconds for step in steps), warm=not any(s.phase is Phase.PREPARE for s in steps)
+    )
+
+
+def _cold(steps: tuple[Step, ...]) -> tuple[str, ...]:
+    names = ", ".join(variant.name for step in steps if step.phase is Phase.PREPARE for variant in step.ensures)
+    if not names:
+        return ()
+    seconds = sum(step.seconds for step in steps)
+    return (f"{names} is not running: going back takes about {duration(seconds)}; until then what serves now goes on serving.",)
+
+
+def _all_ready(live: Live) -> Live:
+    return replace(live, variants=tuple(replace(variant, state=VariantState.READY) for variant in live.variants))
+
+
+def _release_to(session: Session, endpoint: str, record: Release, to: int | None, *, outside: bool) -> Release:
+    environment = session.environment.name
+    if to is None:
+        if outside:
+            return record
+        history = [(entry.release, entry.standing) for entry in session.registry.releases(environment, endpoint, limit=1000)]
+        found = revert_target(history)
+        if found is None:
+            raise UsageError(f'Nothing to go back to: #{record.number} "{record.kind}" is the first release of {endpoint} that stood.')
+        return found
+    named = session.registry.release(environment, endpoint, to)
+    if named is None:
+        numbers = [f"#{entry.release.number}" for entry in session.registry.releases(environment, endpoint, limit=8)]
+        raise UnknownName(f"{endpoint} has no release #{to}. Known: {', '.join(numbers)}.", next=f"mlconsole releases list {endpoint}")
+    if named.standing is Standing.FAILED:
+        raise NotAllowed(f"#{to} never came to stand; there is nothing to go back to.", next=f"mlconsole releases list {endpoint}")
+    if named.release.content == NOTHING:
+        raise UsageError(f"#{to} deleted {endpoint}.", next=f"To delete it again: mlconsole endpoints delete {endpoint}")
+    return named.release
+
+
+def _check_slice(session: Session, content: Content, key: str, value: str) -> None:
+    declared: dict[str, set[str]] = {}
+    for variant in content.variants:
+        stored = session.registry.version(variant.model, variant.version)
+        for entry in stored.signature.slices if stored else ():
+            declared.setdefault(entry.key, set()).update(entry.values)
+    if key not in declared:
+        raise UnknownName(f'No variant of this endpoint declares a slice "{key}". {did_you_mean(key, declared)}')
+    if declared[key] and value not in declared[key]:
+        raise UnknownName(f'"{value}" is no {key} that is declared here. {did_you_mean(value, declared[key])}')
+
+
+def sentence(plan: Plan) -> str:
+    """The plan's heart in one line: `#42 v6 100 %  →  #43 v7 100 %`."""
+    return f"{describe_content(plan.now)}  →  {describe_content(plan.then)}"
+
+
+def in_steps(step: Step) -> str:
+    """What a step asks for, for the journal's *asked* column."""
+    asked = [f"{variant.name} ready" for variant in step.ensures] + [f"{name} gone" for name in step.removes]
+    if step.traffic is not None:
+        asked.append(" ".join(f"{name} {percent(share)} %" for name, share in step.traffic.split.items()))
+        asked += [f"{e.value}: " + " ".join(f"{n} {percent(s)} %" for n, s in e.split.items() if s) for e in step.traffic.by_slice]
+        if step.traffic.shadow:
+            asked.append(f"shadow {step.traffic.shadow.variant} {percent(step.traffic.shadow.sample)} %")
+    return ", ".join(asked) or step.summary

@@ -1,0 +1,119 @@
+"""A session: a workspace opened in one environment by one person. Every use case starts here."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlconsole.core.clock import Clock, SystemClock
+from mlconsole.core.models import Actor
+from mlconsole.core.text import did_you_mean
+from mlconsole.engine.access import Access
+from mlconsole.engine.views import Progress
+from mlconsole.plugin.errors import UnknownName
+
+if TYPE_CHECKING:
+    from mlconsole.engine.backend import Backend
+    from mlconsole.plugin import Plugin
+    from mlconsole.registry import Registry
+    from mlconsole.workspace import Environment, Workspace
+
+
+class Session:
+    """What a use case needs: settings, registry, backend, clock, who is asking, and what they may do.
+
+    Registry and backend are opened when they are first used, so that a command that needs neither costs neither.
+
+    Args:
+        workspace: the validated settings.
+        environment: the one that is worked in.
+        read_only: refuse every change (invariant 8), and open the registry for reading only.
+        plugins: plugins by name in place of the installed ones, for tests.
+        tell: is told what happens in a running change.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        environment: Environment,
+        *,
+        actor: Actor | None = None,
+        clock: Clock | None = None,
+        read_only: bool = False,
+        plugins: Mapping[str, Plugin] | None = None,
+        tell: Callable[[Progress], None] | None = None,
+        deadline: float = 600.0,
+    ) -> None:
+        self.workspace = workspace
+        self.environment = environment
+        self.actor = actor or whoami()
+        self.clock: Clock = clock or SystemClock()
+        self.access = Access(environment, read_only=read_only)
+        self.deadline = deadline
+        self._plugins = plugins
+        self._tell = tell
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing may be changed."""
+        return self.access.read_only
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The workspace's registry."""
+        from mlconsole.registry import open_registry
+
+        path = self.workspace.root / ".mlconsole" / "registry.db"
+        return open_registry(path, clock=self.clock, read_only=self.read_only, deadline=min(30.0, self.deadline))
+
+    @cached_property
+    def backend(self) -> Backend:
+        """The environment's backend; loads the plugins that its roles name, and no other."""
+        from mlconsole.engine.backend import Backend
+
+        names = dict.fromkeys(self.environment.roles.values())
+        if self._plugins is not None:
+            plugins = {name: self._plugins[name] for name in names}
+        else:
+            from mlconsole.plugin import loading
+
+            plugins = {name: loading.load(name) for name in names}
+        return Backend(self.workspace, self.environment, plugins, self.clock)
+
+    def tell(self, kind: str, text: str, step: int | None = None, steps: int | None = None) -> None:
+        """Say what happens, to whoever listens."""
+        if self._tell is not None:
+            self._tell(Progress(self.clock.now(), kind, text, step, steps))
+
+    def known_endpoints(self) -> list[str]:
+        """Every endpoint name that a person may mean here: released ones and those the workspace declares."""
+        released = [row.name for row in self.registry.endpoints(self.environment.name)]
+        declared = [self.workspace.endpoint_for(model) for model in self.workspace.models]
+        return list(dict.fromkeys([*released, *declared, *self.workspace.endpoints]))
+
+    def unknown_endpoint(self, name: str) -> UnknownName:
+        """The error for an endpoint that is nowhere."""
+        return UnknownName(
+            f'There is no endpoint "{name}" in {self.environment.name}. {did_you_mean(name, self.known_endpoints())}',
+            next="mlconsole endpoints list shows them.",
+        )
+
+
+def whoami() -> Actor:
+    """Who runs this process, and from where: the OS user, the host, and the SSH client if there is one."""
+    client = os.environ.get("SSH_CONNECTION", "").split(" ")[0] or None
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = f"uid {os.getuid()}"
+    return Actor(user=user, host=socket.gethostname().split(".")[0], uid=os.getuid(), ssh_client=client)
+
+
+def registry_path(workspace: Workspace) -> Path:
+    """Where the workspace's registry lies."""
+    return workspace.root / ".mlconsole" / "registry.db"

@@ -1,0 +1,66 @@
+"""From what the registry keeps to what a face shows."""
+
+from __future__ import annotations
+
+from mlconsole.core.operations import Operation, StepRecord
+from mlconsole.core.releases import NOTHING, Release, Standing, describe_content
+from mlconsole.engine.planning import in_steps
+from mlconsole.engine.views import OperationView, ReleaseView, StepView
+
+
+def operation_view(operation: Operation, *, alive: bool = True) -> OperationView:
+    """A change for people; `alive` is whether somebody drives it."""
+    plan = operation.plan
+    return OperationView(
+        id=operation.id,
+        endpoint=operation.endpoint,
+        environment=operation.environment,
+        kind=str(plan.kind),
+        state=str(operation.state),
+        release=operation.release,
+        now=describe_content(plan.now),
+        then=describe_content(plan.then),
+        who=str(operation.actor),
+        reason=plan.reason,
+        started=operation.started,
+        ended=operation.ended,
+        problem=operation.problem,
+        interrupted=not operation.state.terminal and not alive,
+    )
+
+
+def step_view(record: StepRecord) -> StepView:
+    """One line of the journal for people."""
+    found = record.found
+    variants = ", ".join(f"{name} {str(state).split(' ')[0]}" for name, state in dict(found.get("variants") or {}).items())
+    return StepView(
+        index=record.index,
+        role=record.step.role,
+        action=record.step.action,
+        asked=record.step.summary if record.step.role == "gate" else in_steps(record.step),
+        found=variants or "nothing",
+        read_back=record.read_back,
+        state=str(record.state),
+        problem=record.problem,
+        back=record.back,
+        started=record.started,
+        seconds=(record.ended - record.started).total_seconds() if record.ended else None,
+    )
+
+
+def release_view(release: Release, standing: Standing) -> ReleaseView:
+    """A release for people."""
+    return ReleaseView(
+        name=release.name,
+        endpoint=release.endpoint,
+        number=release.number,
+        kind=str(release.kind),
+        standing=str(standing),
+        content="deleted" if release.content == NOTHING else describe_content(release.content),
+        created=release.created,
+        who=str(release.actor),
+        reason=release.reason,
+        equals=release.equals,
+        operation=release.operation,
+        skipped_gates=release.skipped_gates,
+    )

@@ -1,0 +1,197 @@
+"""What the engine gives to a face: frozen values, ready to be shown. Standard library only, so that a first frame imports nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class State(StrEnum):
+    """How an endpoint is, worst first as people have to look at it."""
+
+    FAILING = "failing"
+    LOOK = "look"
+    CHANGING = "changing"
+    NO_DATA = "no data"
+    OK = "ok"
+
+
+SIGNS: Mapping[State, tuple[str, str]] = {
+    State.FAILING: ("✖", "X"),
+    State.LOOK: ("▲", "!"),
+    State.CHANGING: ("~", "~"),
+    State.NO_DATA: ("?", "?"),
+    State.OK: ("✔", "ok"),
+}
+"""Each state's sign, and the same in ASCII."""
+
+
+@dataclass(frozen=True)
+class VariantView:
+    """A variant in the three columns of invariant 7. Shares in basis points; None is *not observed* or *not reported*."""
+
+    name: str
+    model: str
+    version: str
+    state: str
+    reason: str
+    desired: int | None
+    reported: int | None
+    observed: float | None
+    observed_n: int
+    observed_seconds: float
+    resources: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ShadowView:
+    """The shadow's sample share, desired and reported (bp), and observed: copies per hundred requests, as bp."""
+
+    variant: str
+    desired: int
+    reported: int | None
+    observed: float | None
+
+
+@dataclass(frozen=True)
+class OperationView:
+    """A change, running or over."""
+
+    id: str
+    endpoint: str
+    environment: str
+    kind: str
+    state: str
+    release: int
+    now: str
+    then: str
+    who: str
+    reason: str
+    started: datetime
+    ended: datetime | None
+    problem: str
+    interrupted: bool = False
+    """Its driver is gone and it is not over: `mlconsole recover` ends it one way or the other."""
+
+
+@dataclass(frozen=True)
+class StepView:
+    """One journaled step: what was asked, found, and read back."""
+
+    index: int
+    role: str
+    action: str
+    asked: str
+    found: str
+    read_back: str
+    state: str
+    problem: str
+    back: bool
+    started: datetime
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class ExampleView:
+    """A request that works with curl against the endpoint's address."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: str
+
+
+@dataclass(frozen=True)
+class EndpointView:
+    """One endpoint: what is wanted, reported and observed, and what stands out."""
+
+    name: str
+    environment: str
+    state: State
+    finding: str
+    """Why the state is what it is, in one sentence; empty when all is well."""
+    next: str
+    """What to do about it."""
+    url: str | None = None
+    release: int | None = None
+    release_name: str = ""
+    content: str = ""
+    changed: datetime | None = None
+    changed_by: str = ""
+    variants: tuple[VariantView, ...] = ()
+    by_slice: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Slice value → variant → desired share (bp)."""
+    observed_by_slice: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    shadow: ShadowView | None = None
+    operation: OperationView | None = None
+    example: ExampleView | None = None
+    requests: int = 0
+    """Consumers' requests seen in `seconds`."""
+    failed: int = 0
+    seconds: float = 0.0
+    way_back: str = ""
+    differences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StatusView:
+    """The state of the world of one environment at a moment."""
+
+    workspace: str
+    environment: str
+    production: bool
+    read_only: bool
+    at: datetime
+    endpoints: tuple[EndpointView, ...]
+    running: tuple[OperationView, ...] = ()
+
+    def count(self, state: State) -> int:
+        """How many endpoints are in that state; the counts add up to all."""
+        return sum(1 for endpoint in self.endpoints if endpoint.state is state)
+
+
+@dataclass(frozen=True)
+class ReleaseView:
+    """One line of an endpoint's history of releases."""
+
+    name: str
+    endpoint: str
+    number: int
+    kind: str
+    standing: str
+    content: str
+    created: datetime
+    who: str
+    reason: str
+    equals: int | None
+    operation: str | None
+    skipped_gates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Something happened in a running change, or it says what it waits for."""
+
+    at: datetime
+    kind: str
+    """`step`, `waiting`, `done`, `skipped`, `problem`, `going back`, `note`."""
+    text: str
+    step: int | None = None
+    steps: int | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a change ended."""
+
+    operation: OperationView
+    done: bool
+    """The new release stands; otherwise the revert target does."""
+    sentence: str
+    """What is now, in the words of screens.md."""
+    exit_code: int
+    seconds: float = 0.0
+    details: Mapping[str, Any] = field(default_factory=dict)
