@@ -1,4 +1,4 @@
-"""`demo`: the sample workspace with real servers and real traffic, each line printed when it is true; `--headless` proves the whole story."""
+"""`demo`: the sample workspace with real servers and real traffic, told when it is true; `--headless` proves the whole story."""
 
 from __future__ import annotations
 

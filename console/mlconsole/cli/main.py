@@ -9,6 +9,7 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
 from typer.exceptions import Abort, Exit, TyperException
@@ -58,7 +59,7 @@ def _usage(error: TyperException, as_json: bool) -> int:
         print(error.format_message())
         return 0
     message = " ".join(error.format_message().split())
-    group = getattr(context, "command", None)
+    group: Any = getattr(context, "command", None)
     if message.startswith("No such command") and hasattr(group, "list_commands"):
         name = message.split("'")[1]
         message = f'There is no command "{name}". {did_you_mean(name, group.list_commands(context))}'

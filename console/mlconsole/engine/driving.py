@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mlconsole.core.clock import Clock
 from mlconsole.core.live import Live, Transition, VariantState, differences, fingerprint
 from mlconsole.core.models import Json, ModelVersion
 from mlconsole.core.operations import Cause, Lease, Operation, OperationState, StepRecord, StepState, Wanted
@@ -21,6 +20,7 @@ from mlconsole.core.releases import Content, ReleaseKind, Standing, describe_con
 from mlconsole.core.steps import Phase, Step, outstanding
 from mlconsole.core.text import duration, neutralise
 from mlconsole.engine.gates import run_gate
+from mlconsole.engine.patience import Heart, Patience
 from mlconsole.engine.planning import as_live, in_steps
 from mlconsole.plugin.errors import AuthFailed, Conflict, MLConsoleError, StillRunning, Throttled, Unavailable
 from mlconsole.plugin.roles import Order
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 LEASE_SECONDS = 10.0
 """A lease not renewed for so long is dead, and whoever asked to go back takes it (invariant 5)."""
-
-_POLL = (0.02, 0.5)
-"""Seconds between two looks at a transition: from the first, doubling, to the second."""
 
 
 class Stop:
@@ -101,7 +98,7 @@ class Drive:
 
     def _forward(self) -> None:
         steps = self._plan.steps
-        done = {record.step for record in self._registry.steps(self.operation.id) if _is_done(record)} if self._next_index else set()
+        done = self._steps_done()
         for number, step in enumerate(steps, 1):
             if step.phase is Phase.CHECK and step in done:
                 continue
@@ -113,7 +110,7 @@ class Drive:
 
     def _settle(self, wanted: Content) -> None:
         """Read the whole release back: an operation succeeds only when the live state equals it."""
-        waited = _Patience(self._clock, 30.0)
+        waited = Patience(self._clock, 30.0)
         while True:
             self._obey()
             live = self._describe()
@@ -161,7 +158,7 @@ class Drive:
         """Start the step unless its effect is there already, and poll until it is."""
         if not outstanding(step, live):
             return "already so"
-        patience = _Patience(self._clock, step.deadline)
+        patience = Patience(self._clock, step.deadline)
         started = progressed = False
         may_start = True
         problem = ""
@@ -224,7 +221,7 @@ class Drive:
 
     def _back_until_there(self) -> None:
         target = self.operation.revert_to
-        patience = _Patience(self._clock, self._session.deadline)
+        patience = Patience(self._clock, self._session.deadline)
         trouble = ""
         while True:
             self._obey_going_back()
@@ -279,11 +276,16 @@ class Drive:
 
     def _arrived(self) -> bool:
         """Whether an interrupted change had come to stand: every gate passed, and the live state is the new release."""
-        passed = {record.step for record in self._registry.steps(self.operation.id) if _is_done(record)}
+        passed = self._steps_done()
         if any(step.phase is Phase.CHECK and step not in passed for step in self._plan.steps):
             return False
         live = self._described(None)
         return not differences(live, self._plan.then)
+
+    def _steps_done(self) -> list[Step]:
+        """The steps forward that the journal knows to be done."""
+        records = self._registry.steps(self.operation.id) if self._next_index else []
+        return [record.step for record in records if record.state is StepState.DONE and not record.back]
 
     def _close_open_steps(self) -> None:
         """Steps that were intended when the driver died: perhaps they happened. Say which, from the live state."""
@@ -308,7 +310,7 @@ class Drive:
 
     def _described(self, step: Step | None) -> Live:
         """The live state, waited for; nothing is started blindly (invariant 2)."""
-        patience = _Patience(self._clock, step.deadline if step else 60.0)
+        patience = Patience(self._clock, step.deadline if step else 60.0)
         while True:
             try:
                 return self._backend.describe(self.operation.endpoint)
@@ -363,10 +365,10 @@ class Drive:
         found = {name: self._registry.version(variant.model, variant.version) for name, variant in variants.items()}
         return {name: version for name, version in found.items() if version is not None}
 
-    def _heart(self) -> _Heart:
-        return _Heart(self)
+    def _heart(self) -> Heart:
+        return Heart(self._beat)
 
-    def beat(self) -> bool:
+    def _beat(self) -> bool:
         """Renew the lease once; False when there is nothing more to renew."""
         try:
             self._lease = self._registry.renew(self._lease)
@@ -377,60 +379,6 @@ class Drive:
         except MLConsoleError:
             return True  # the registry is locked just now; the lease holds for a while yet
         return True
-
-
-class _Heart:
-    """Renews the lease each second while a change runs."""
-
-    def __init__(self, drive: Drive) -> None:
-        self._drive = drive
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join(5.0)
-
-    def _beat(self) -> None:
-        while not self._stopped.wait(1.0):
-            if not self._drive.beat():
-                return
-
-
-class _Patience:
-    """How long something may take, how long to rest between two looks, and when to say that one still waits."""
-
-    def __init__(self, clock: Clock, seconds: float) -> None:
-        self._clock = clock
-        self._began = self._clock.elapsed()
-        self._seconds = seconds
-        self._rest = _POLL[0]
-        self._told = self._began
-
-    def over(self) -> bool:
-        return self._clock.elapsed() - self._began > self._seconds
-
-    def told(self) -> str:
-        return f"{duration(self._clock.elapsed() - self._began)}, at most {duration(self._seconds)}"
-
-    def worth_telling(self) -> bool:
-        """At most every 5 s, and not in the first two: nothing is silent for longer than that."""
-        now = self._clock.elapsed()
-        if now - self._began < 2.0 or now - self._told < 5.0:
-            return False
-        self._told = now
-        return True
-
-    def rest(self) -> None:
-        self._clock.sleep(self._rest)
-        self._rest = min(self._rest * 2, _POLL[1])
-
-
-def _is_done(record: StepRecord) -> bool:
-    return record.state is StepState.DONE and not record.back
 
 
 def _found(live: Live) -> Mapping[str, Json]:

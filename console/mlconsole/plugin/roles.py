@@ -79,7 +79,8 @@ class Invocation:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back. `variant` is who answered, None where the backend can't say; `error` is foreign text, empty when it worked."""
+    """What came back. `outputs` has one value for each output (one row was asked), not a list of one; `variant` is who answered, None where
+    the backend can't say; `error` is foreign text, empty when it worked."""
 
     status: int
     outputs: Mapping[str, Json]
@@ -305,11 +306,25 @@ class Parameter:
 class Action(Protocol):
     """A named thing that a plugin can do beside serving: replay recorded traffic, refill a cache."""
 
-    name: str
-    summary: str
-    parameters: Sequence[Parameter]
-    safe: bool
-    """Needs no typed name in production."""
+    @property
+    def name(self) -> str:
+        """How it is asked for."""
+        ...
+
+    @property
+    def summary(self) -> str:
+        """What it does, in one line."""
+        ...
+
+    @property
+    def parameters(self) -> Sequence[Parameter]:
+        """What it may be told."""
+        ...
+
+    @property
+    def safe(self) -> bool:
+        """Needs no typed name in production."""
+        ...
 
     def run(self, parameters: Mapping[str, str]) -> Mapping[str, Json]:
         """Do it; what was done, for people and scripts."""

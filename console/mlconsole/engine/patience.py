@@ -1,0 +1,65 @@
+"""What a driver keeps going while it waits: its lease, its patience, and the people who watch."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from mlconsole.core.clock import Clock
+from mlconsole.core.text import duration
+
+_POLL = (0.02, 0.5)
+"""Seconds between two looks at a transition: from the first, doubling, to the second."""
+
+
+class Heart:
+    """Beats each second, in a thread of its own, for as long as `beat` says that there is something to renew."""
+
+    def __init__(self, beat: Callable[[], bool]) -> None:
+        self._beat_once = beat
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join(5.0)
+
+    def _beat(self) -> None:
+        while not self._stopped.wait(1.0):
+            if not self._beat_once():
+                return
+
+
+class Patience:
+    """How long something may take, how long to rest between two looks, and when to say that one still waits."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self._began = self._clock.elapsed()
+        self._seconds = seconds
+        self._rest = _POLL[0]
+        self._told = self._began
+
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return self._clock.elapsed() - self._began > self._seconds
+
+    def told(self) -> str:
+        """How long it has taken, of how much."""
+        return f"{duration(self._clock.elapsed() - self._began)}, at most {duration(self._seconds)}"
+
+    def worth_telling(self) -> bool:
+        """At most every 5 s, and not in the first two: nothing is silent for longer than that."""
+        now = self._clock.elapsed()
+        if now - self._began < 2.0 or now - self._told < 5.0:
+            return False
+        self._told = now
+        return True
+
+    def rest(self) -> None:
+        """Wait a little, each time longer."""
+        self._clock.sleep(self._rest)
+        self._rest = min(self._rest * 2, _POLL[1])

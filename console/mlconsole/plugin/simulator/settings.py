@@ -1,0 +1,73 @@
+"""How one simulated environment is set up: its shape, its limits, its pace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mlconsole.core.models import Json
+from mlconsole.plugin.options import Kind, Option
+from mlconsole.plugin.roles import Limits
+
+
+class Shape(StrEnum):
+    """Who splits the traffic, and in how many native calls."""
+
+    SEPARATE = "separate"
+    """Serving brings variants up and takes them away; a traffic role of its own splits (a gateway; percentages held by AppConfig)."""
+    STAGED = "staged"
+    """Serving splits too, with calls of its own for each thing."""
+    COMBINED = "combined"
+    """Serving splits too, and one update of several minutes adds and removes variants, sets weights and the shadow at once (SageMaker)."""
+
+
+OPTIONS = (
+    Option("world", Kind.PATH, "The file in which the simulated world lives; left out, a file of the environment's own."),
+    Option("shape", Kind.TEXT, "Who splits the traffic.", "separate", choices=tuple(shape.value for shape in Shape)),
+    Option("share_granularity", Kind.INTEGER, "Shares are multiples of so many basis points.", 1, minimum=1, maximum=10_000),
+    Option("slices", Kind.FLAG, "Whether a slice can have a split of its own.", True),
+    Option("shadow", Kind.FLAG, "Whether there can be a shadow.", True),
+    Option("variants", Kind.INTEGER, "At most so many variants behind an endpoint.", 10, minimum=1),
+    Option("variant_name", Kind.TEXT, "A regular expression for the names of variants.", Limits().variant_name),
+    Option("variant_seconds", Kind.NUMBER, "How long a variant, or a combined update, takes to come up.", 30.0, minimum=0),
+    Option("traffic_seconds", Kind.NUMBER, "How long a change of the split takes.", 1.0, minimum=0),
+    Option("stop_seconds", Kind.NUMBER, "How long a variant takes to go away.", 2.0, minimum=0),
+    Option("scope", Kind.TEXT, "What is locked while anything changes; left out, each endpoint by itself."),
+    Option("cost_per_hour", Kind.NUMBER, "What each variant adds to the bill per hour.", minimum=0),
+)
+"""The plugin's options."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options, read. Seconds are seconds of the clock that the world is given."""
+
+    shape: Shape = Shape.SEPARATE
+    share_granularity: int = 1
+    slices: bool = True
+    shadow: bool = True
+    variants: int = 10
+    variant_name: str = Limits().variant_name
+    variant_seconds: float = 30.0
+    traffic_seconds: float = 1.0
+    stop_seconds: float = 2.0
+    scope: str | None = None
+    cost_per_hour: float | None = None
+
+    @property
+    def limits(self) -> Limits:
+        """The same as the roles tell it."""
+        return Limits(self.share_granularity, self.slices, self.shadow, self.variant_name, variants=self.variants)
+
+    def scope_of(self, endpoint: str) -> str:
+        """What is locked while the endpoint changes."""
+        return self.scope or endpoint
+
+
+def settings_from(options: Mapping[str, Json]) -> Settings:
+    """Settings from validated options; what is left out has its default."""
+    given = {option.name: options[option.name] for option in OPTIONS if option.name != "world" and options.get(option.name) is not None}
+    if "shape" in given:
+        given["shape"] = Shape(given["shape"])
+    return Settings(**given)

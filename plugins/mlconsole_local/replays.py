@@ -1,0 +1,99 @@
+"""Replays as processes: started, found again, told, and stopped; one for each endpoint."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mlconsole.plugin.errors import InvalidRequest
+from mlconsole_local import processes
+from mlconsole_local.state import Layout, private, read_json
+
+_STATUS, _LOG = "status.json", "replay.log"
+
+
+@dataclass(frozen=True)
+class ReplayStatus:
+    """How a replay is: counts since it began, its rate in requests per second. `time`: when it last said so, epoch seconds."""
+
+    endpoint: str
+    pid: int | None
+    rate: float = 0.0
+    sent: int = 0
+    failed: int = 0
+    late: int = 0
+    by_status: Mapping[str, int] = field(default_factory=dict)
+    last_error: str = ""
+    time: float = 0.0
+    reason: str = ""
+    """Why it does not run (foreign text)."""
+
+
+class Replays:
+    """The replays under one root. What changes something is called holding `state.locked(root)`."""
+
+    def __init__(self, root: Path) -> None:
+        """`root` is the environment's state folder."""
+        self._layout = Layout(root)
+
+    def start(self, endpoint: str, events: Path, url: str, *, rate: float, slices: Mapping[str, str] | None = None) -> ReplayStatus:
+        """Send the events of a file to the endpoint at `rate` requests per second until stopped; one that runs already is ended first.
+
+        Raises:
+            InvalidRequest: no such file, or no sensible rate.
+            Refused: it can't be started.
+        """
+        if not events.is_file():
+            raise InvalidRequest(f"There are no events at {events}.")
+        if not 0 < rate <= 1000:
+            raise InvalidRequest(f"{rate:g} requests per second can't be sent: more than 0 and at most 1000 are wanted.")
+        folder = private(self._layout.replay_of(endpoint))
+        self.stop(endpoint)
+        (folder / _STATUS).unlink(missing_ok=True)
+        arguments = [
+            sys.executable,
+            "-P",
+            "-m",
+            "mlconsole_local.replay",
+            "--events",
+            str(events.resolve()),
+            "--url",
+            url,
+            "--endpoint",
+            endpoint,
+        ]
+        arguments += ["--rate", str(rate), "--status", str(folder / _STATUS)]
+        arguments += ["--slices", ",".join(f"{key}={name}" for key, name in (slices or {}).items())]
+        processes.start(folder, arguments, folder / _LOG)
+        return self.status(endpoint) or ReplayStatus(endpoint, None)
+
+    def status(self, endpoint: str) -> ReplayStatus | None:
+        """How the endpoint's replay is, or was when it ended; None when there never was one."""
+        folder = self._layout.replay_of(endpoint)
+        process = processes.find(folder)
+        record = read_json(folder / _STATUS) or {}
+        if process is None and not record and processes.ended(folder) is None:
+            return None
+        return ReplayStatus(
+            endpoint,
+            process.pid if process else None,
+            float(record.get("rate", 0.0)),
+            int(record.get("sent", 0)),
+            int(record.get("failed", 0)),
+            int(record.get("late", 0)),
+            dict(record.get("by_status") or {}),
+            str(record.get("last_error", "")),
+            float(record.get("time", 0.0)),
+            "" if process else processes.last_line(folder / _LOG),
+        )
+
+    def list(self) -> tuple[ReplayStatus, ...]:
+        """All replays, running or ended, by endpoint."""
+        found = [self.status(folder.name) for folder in sorted(self._layout.replay.glob("*")) if folder.is_dir()]
+        return tuple(status for status in found if status is not None)
+
+    def stop(self, endpoint: str) -> bool:
+        """End the endpoint's replay; whether it ran."""
+        return processes.stop(self._layout.replay_of(endpoint), grace=5.0) is not None
