@@ -54,6 +54,7 @@ class App:
         self._reducer = Reducer(model.inputs.values(), {tokens[0] for tokens in self._slices.values() if tokens})
         # A slow model or a Redis that hangs must not keep the server from saying how it is.
         self._pool = ThreadPoolExecutor(4 if model.waits else 1, thread_name_prefix="model")
+        self._pinger = ThreadPoolExecutor(1, thread_name_prefix="ping")
         self._in_flight = 0
         self._marks = [
             (b"content-type", b"application/json"),
@@ -75,7 +76,8 @@ class App:
 
     def close(self) -> None:
         """Drop what still waits for the model: its callers have been told, or are gone."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._pinger):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
         path, method = scope["path"], scope["method"]
@@ -110,7 +112,7 @@ class App:
 
     async def _ready(self) -> tuple[int, bytes]:
         try:
-            await asyncio.get_running_loop().run_in_executor(self._pool, self._model.ping)
+            await asyncio.get_running_loop().run_in_executor(self._pinger, self._model.ping)
         except NoConnection as error:
             return _error(503, str(error))
         return 200, encoded({"ready": True, "name": self._who.endpoint, "digest": self._who.digest})

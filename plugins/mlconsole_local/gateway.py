@@ -285,10 +285,9 @@ class Gateway:
         former = read_json(path)
         wanted = str(document["version_info"])
         admin = self._admin()
-        if former is None or former.get("version_info") != wanted:
-            write_json(path, document, durable=True)
-        elif version(admin.taken()) == wanted:
+        if former is not None and former.get("version_info") == wanted and version(admin.taken()) == wanted:
             return
+        write_json(path, document, durable=True)
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             with suppress(Unavailable):  # It may be starting again just now; then it starts with the new file.
@@ -298,8 +297,9 @@ class Gateway:
                 if rejected(taken) > rejected(before):
                     if former is not None:
                         write_json(path, former, durable=True)
+                    why = complaint(self._folder / ENVOY_LOG) or "no reason given"
                     raise InvalidRequest(
-                        f"The gateway (Envoy) refused the new {part.stem}: {complaint(self._folder / ENVOY_LOG) or 'no reason given'}. It goes on with the former ones.",
+                        f"The gateway (Envoy) refused the new {part.stem}: {why}. It goes on with the former ones.",
                         next=f"Look at {self._folder / ENVOY_LOG}.",
                     )
             time.sleep(_POLL)

@@ -1,8 +1,8 @@
 """The gateway's keeper: `python -m mlconsole_local.keeper --folder … -- ENVOY …` starts Envoy, and again when it died.
 
-An Envoy that was started by another keeper, which was killed, is adopted and goes on serving. (It outlives its starter only because it runs
-without hot restart; with it, it asks the kernel to die with the *thread* that started it.) The keeper also rotates Envoy's logs. On SIGTERM it
-ends Envoy, and then itself.
+An Envoy that was started by another keeper, which was killed, is adopted and goes on serving. (It outlives its starter only because it
+runs without hot restart; with it, it asks the kernel to die with the *thread* that started it.) The keeper also rotates Envoy's logs. On
+SIGTERM it ends Envoy, and then itself.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _ADOPTED_TICK = 0.5
 _STEADY = 30.0
 _LONGEST_WAIT = 10.0
 _GRACE = 5.0
+_STAMP = re.compile(r"^(\[[^\]]*\])+\s*(\[[^\]]*\]\s*)?")
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,9 @@ def complaint(log: Path) -> str:
     said = [line for line in tail(log, 400) if any(word in line for word in ("[critical]", "[error]", "rejected", "failed"))]
     if not said:
         return ""
-    cause = (
-        said[-1].rpartition(" | caused by ")[2]
-        if " | caused by " in said[-1]
-        else re.sub(r"^(\[[^\]]*\])+\s*(\[[^\]]*\]\s*)?", "", said[-1])
-    )
+    before, _, cause = said[-1].rpartition(" | caused by ")
+    if not before:
+        cause = _STAMP.sub("", cause)
     return " ".join(cause.split())[:300].strip(": )")
 
 

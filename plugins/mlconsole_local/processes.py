@@ -47,6 +47,7 @@ umask 077; trap '' HUP
 ) &
 """
 
+_NOTED_WITHIN = 0.2  # Seconds: the waiting shell notes the exit code a moment after the end.
 # The servers need none of the console's own variables; cloud credentials above all stay where they are.
 _PASSED = frozenset({"PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "XDG_RUNTIME_DIR", "PYTHONPATH", "LD_LIBRARY_PATH"})
 
@@ -134,9 +135,14 @@ def ended(folder: Path) -> Ended | None:
     process = _recorded(folder)
     if process is None or process.alive:
         return None
-    record = read_json(folder / _EXIT)
-    known = record is not None and record.get("token") == process.token
-    return Ended(int(record["code"]) if record is not None and known else None)
+    deadline = time.monotonic() + _NOTED_WITHIN
+    while True:
+        record = read_json(folder / _EXIT)
+        if record is not None and record.get("token") == process.token:
+            return Ended(int(record["code"]))
+        if time.monotonic() > deadline:
+            return Ended(None)
+        time.sleep(0.002)
 
 
 def stop(folder: Path, *, grace: float = 10.0) -> Ended | None:
@@ -151,9 +157,6 @@ def stop(folder: Path, *, grace: float = 10.0) -> Ended | None:
     if send(process, signal.SIGTERM) and not wait_gone(process, grace):
         send(process, signal.SIGKILL)
         wait_gone(process, 5.0)
-    deadline = time.monotonic() + 0.5
-    while not (folder / _EXIT).exists() and time.monotonic() < deadline:
-        time.sleep(0.002)  # The waiting shell notes the exit code a moment after the end.
     return ended(folder)
 
 

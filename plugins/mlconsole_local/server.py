@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -79,9 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 async def _serve(server: Any, listener: socket.socket) -> None:
     """uvicorn's own handlers would send the signal again at the end, and so make an ordinary end look like a killed one."""
+    server.capture_signals = nullcontext
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, setattr, server, "should_exit", True)
-    await server._serve([listener])
+    await server.serve([listener])
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -88,7 +88,16 @@ class Variants:
             processes.stop(folder)  # The same bytes with another connection or slice: a restart is all it takes.
         port = self._port(spec)
         write_json(folder / _SPEC, {**asdict(spec), "port": port, "since": time.time()}, durable=True)
-        arguments = [sys.executable, "-P", "-m", "mlconsole_local.server", "--artifact", spec.artifact, "--digest", spec.digest]
+        arguments = [
+            sys.executable,
+            "-P",
+            "-m",
+            "mlconsole_local.server",
+            "--artifact",
+            str(Path(spec.artifact).absolute()),
+            "--digest",
+            spec.digest,
+        ]
         arguments += ["--endpoint", spec.endpoint, "--variant", spec.variant, "--model", spec.model, "--version", spec.version]
         arguments += ["--port", str(port), "--log", str(folder / PREDICTION_LOG), "--log-bytes", str(spec.log_bytes)]
         arguments += ["--slices", json.dumps(dict(spec.slices))]

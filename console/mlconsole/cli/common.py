@@ -82,15 +82,15 @@ class Run:
             self._session = self.open(self.environment)
         return self._session
 
-    def open(self, environment: Environment) -> Session:
-        """A session in an environment of this workspace."""
+    def open(self, environment: Environment, *, quiet: bool = False) -> Session:
+        """A session in an environment of this workspace. A quiet one tells of a change only what it waits for and what goes wrong."""
         from mlconsole.engine.session import Session
 
         return Session(
             self.workspace,
             environment,
             read_only=self.shared.read_only or bool(os.environ.get("MLCONSOLE_READ_ONLY")),
-            tell=self._tell,
+            tell=self._tell_trouble if quiet else self._tell,
             deadline=self.timeout,
         )
 
@@ -102,6 +102,10 @@ class Run:
         """Print a line for people; nothing under `--json`. Control characters in it are foreign, and made harmless."""
         if not self.json:
             print(_encodable(neutralise(text, keep_newlines=True)), flush=True)
+
+    def _tell_trouble(self, progress: Progress) -> None:
+        if progress.kind not in ("step", "done"):
+            self._tell(progress)
 
     def _tell(self, progress: Progress) -> None:
         if self.json:

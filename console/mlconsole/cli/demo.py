@@ -55,7 +55,7 @@ def prepare(run: Run, place: Path) -> Session:
     if new:
         starting.create(place, sample=True)
     run.use(load(place / "mlconsole.yaml"))
-    session = run.open(environment(run.workspace, run.shared.env, {}))
+    session = run.open(environment(run.workspace, run.shared.env, {}), quiet=True)
     if new:
         starting.register_all(session)
     return session

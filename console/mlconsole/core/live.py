@@ -152,8 +152,8 @@ def fingerprint(live: Live) -> str:
     body = {
         "variants": sorted([variant.name, variant.digest or ""] for variant in live.variants),
         "split": sorted(traffic.split.items()) if traffic else None,
-        "slices": sorted([entry.key, entry.value, sorted(entry.split.items())] for entry in traffic.by_slice) if traffic else None,
-        "shadow": [traffic.shadow.variant, traffic.shadow.sample] if traffic and traffic.shadow else None,
+        "slices": sorted([entry.key, entry.value, sorted(_given(entry.split).items())] for entry in traffic.by_slice) if traffic else None,
+        "shadow": [traffic.shadow.variant, traffic.shadow.sample] if traffic and _shadow(traffic) and traffic.shadow else None,
     }
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -161,6 +161,11 @@ def fingerprint(live: Live) -> str:
 def short_digest(digest: str | None) -> str:
     """`sha256:9e2b7aa…` as people compare it: the first twelve hex digits."""
     return (digest or "unknown").removeprefix("sha256:")[:12]
+
+
+def _given(split: Split) -> dict[str, int]:
+    """Only who gets something: inside a slice a backend has no place for a 0."""
+    return {name: share for name, share in split.items() if share}
 
 
 def _split_differences(where: str, found: Split, wanted: Split) -> list[Difference]:

@@ -223,7 +223,8 @@ def _judge(facts: _Facts) -> tuple[State, str, str]:
         return State.FAILING, why, f"mlconsole revert {name}, or mlconsole endpoints logs {name}"
     outside = changed_outside(facts.live, facts.release)
     if outside is not None:
-        return State.LOOK, outside.message, outside.next
+        told = "; ".join(str(left) for left in differences(facts.live, content)[:3]) or "other variants"
+        return State.LOOK, f"changed outside mlconsole ({told})", f"put ours back: mlconsole revert {name}; keep theirs: mlconsole endpoints adopt {name}"
     if facts.live.transition is Transition.FAILED:
         return State.FAILING, f"the backend says it failed: {neutralise(facts.live.reason)}", ""
     if facts.live.transition is Transition.IN_PROGRESS:

@@ -156,9 +156,9 @@ class Driver:
         def take() -> bool:
             try:
                 self.start(step, self.order(target))
-            except Conflict:
+            except Conflict as error:
                 if self.live().transition is not Transition.IN_PROGRESS:
-                    raise
+                    raise AssertionError(f"{step.summary!r} meets a conflict, and yet nothing is under way: {error}") from error
                 return False
             return True
 
