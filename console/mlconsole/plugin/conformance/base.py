@@ -14,7 +14,7 @@ class Checks:
 
     @pytest.fixture
     def bench(self) -> Bench:
-        """The adapter on its bench; your subclass gives it. A wider scope than a function's is fine for a backend that is dear to make."""
+        """The adapter on its bench; your subclass gives it. A backend that is dear to make may come from a fixture of wider scope."""
         raise NotImplementedError("give the suite a bench: override the fixture `bench`")
 
     @pytest.fixture

@@ -22,7 +22,8 @@ from mlconsole.plugin.roles import Answer, Invocation, Limits, Observation, Orde
 from mlconsole.plugin.roles import Traffic as TrafficRole
 
 _T = TypeVar("_T")
-_ONE_MORE = itertools.count()
+# Tokens rise from check to check and from run to run, as leases' tokens do: a backend may outlive both.
+_TOKENS = itertools.count(time.time_ns() // 1_000_000)
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,6 @@ class Driver:
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.endpoint = bench.endpoint
-        # Rises from run to run, as leases' tokens do, for backends that outlive a run; and from check to check.
-        self._fence = int(time.time()) * 1000
 
     # Calls.
 
@@ -118,8 +117,7 @@ class Driver:
 
     def newest_fence(self) -> int:
         """A token newer than all before."""
-        self._fence = max(self._fence, int(time.time()) * 1000) + 1 + next(_ONE_MORE)
-        return self._fence
+        return next(_TOKENS)
 
     def start(self, step: Step, order: Order) -> None:
         """Begin one step at the role that it belongs to."""
