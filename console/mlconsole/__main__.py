@@ -1,15 +1,36 @@
-"""The one door: `mlconsole …` runs a command. Only this module may know both faces."""
+"""The one door: `mlconsole` opens the console, `mlconsole …` runs a command. Only this module knows both faces."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code (design §6)."""
+    """Open the console or run the command line, and leave with its exit code (design §6)."""
+    try:
+        code = _run(sys.argv[1:])
+        # It is over: one more Ctrl-C while Python cleans up has nothing left to stop.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except KeyboardInterrupt:
+        # Before anything was begun, or while the last line was being said.
+        code = 130
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    # The console takes a fast path: the command line's parser would cost its first frame more than all else that it needs.
+    from mlconsole.tui.start import is_for_console
+
+    # A shell that completes a line names no command either: it speaks through its variable.
+    if "_MLCONSOLE_COMPLETE" not in os.environ and is_for_console(arguments):
+        from mlconsole.tui.start import run as open_console
+
+        return open_console(arguments)
     from mlconsole.cli.main import run
 
-    sys.exit(run(sys.argv[1:]))
+    return run(arguments)
 
 
 if __name__ == "__main__":

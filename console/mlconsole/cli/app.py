@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mlconsole.cli import demo, deploying, endpoints, history, info, local, models, plugins, releases, starting, status, traffic
-from mlconsole.cli.common import Shared
+from mlconsole.cli.common import shared_options
 
 app = typer.Typer(
     name="mlconsole",
@@ -27,26 +27,25 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def _shared(
-    ctx: typer.Context,
-    workspace: Annotated[str | None, typer.Option("--workspace", "-w", help="The workspace's folder.")] = None,
-    env: Annotated[str | None, typer.Option("--env", "-e", help="The environment.")] = None,
-    read_only: Annotated[bool, typer.Option("--read-only", help="Refuse every change.")] = False,
+def _root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
-) -> None:
-    ctx.obj = Shared(workspace=workspace, env=env, read_only=read_only)
+) -> None: ...
 
 
+shared_options(app, _root)
 status.add(app)
 deploying.add(app)
-app.add_typer(endpoints.app, name="endpoints")
-app.add_typer(traffic.app, name="traffic")
-app.add_typer(models.app, name="models")
-app.add_typer(releases.app, name="releases")
-app.add_typer(history.app, name="history")
-app.add_typer(local.app, name="local")
-app.add_typer(plugins.app, name="plugins")
+for _name, _noun in {
+    "endpoints": endpoints.app,
+    "traffic": traffic.app,
+    "models": models.app,
+    "releases": releases.app,
+    "history": history.app,
+    "local": local.app,
+    "plugins": plugins.app,
+}.items():
+    shared_options(_noun)
+    app.add_typer(_noun, name=_name)
 starting.add(app)
 demo.add(app)
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mlconsole.cli.common import Run
+from mlconsole.cli.common import Run, encodable, lost_output
 from mlconsole.core.plans import Plan
 from mlconsole.core.releases import NOTHING, ReleaseKind, describe_content
-from mlconsole.core.text import duration
+from mlconsole.core.text import duration, neutralise
 from mlconsole.core.traffic import percent
 from mlconsole.engine import changing
+from mlconsole.engine.access import Deed
 from mlconsole.engine.driving import Stop
+from mlconsole.plugin.errors import ConfirmationNeeded, UsageError
 
 if TYPE_CHECKING:
     from mlconsole.engine.views import OperationView, Outcome
@@ -35,18 +38,26 @@ def carry_out(run: Run, plan: Plan) -> None:
                     "endpoint": plan.endpoint,
                     "environment": plan.environment,
                     "release": plan.made_from_release,
+                    "done": True,
                     "operation": None,
                     "sentence": sentence,
                 }
             )
         return
-    show(run, plan)
-    if run.shared.dry_run:
-        run.say("\nNothing has happened." + (f" To do it: mlconsole apply {plan.id} --env {plan.environment}" if plan.id else ""))
-        if run.json:
-            run.emit({"plan": plan_json(plan)})
-        return
-    _ask(run, plan)
+    if not run.shared.dry_run:
+        # Whoever may not do it is told so, and not asked for a name first.
+        run.session.access.require(Deed.GO_BACK if plan.kind is ReleaseKind.REVERT else Deed.GO_FORWARD)
+    try:
+        show(run, plan)
+        if run.shared.dry_run:
+            run.say(f"Nothing has happened.{f' To do it: mlconsole apply {plan.id} --env {plan.environment}' if plan.id else ''}")
+            if run.json:
+                run.emit({"plan": plan_json(plan)})
+            return
+        _ask(run, plan)
+    except OSError as error:
+        lost_output(error)
+        raise UsageError(f"The plan can't be shown: {error.strerror}. Nothing was changed.", next="Let its output go somewhere.") from error
     with stoppable(run) as stop:
         outcome = changing.run(run.session, plan, stop=stop)
     finish(run, outcome)
@@ -64,6 +75,16 @@ def first_repair(run: Run, endpoint: str) -> None:
 
 def finish(run: Run, outcome: Outcome, *, back_is_fine: bool = False) -> None:
     """Tell how a change ended and leave with its exit code. With `back_is_fine` being back is what was asked for, or legal: exit 0."""
+    try:
+        _tell_outcome(run, outcome, back_is_fine=back_is_fine)
+    except OSError as error:
+        # The change is over, whoever listens: its exit code says how.
+        lost_output(error)
+    if outcome.exit_code and not back_is_fine:
+        raise typer.Exit(outcome.exit_code)
+
+
+def _tell_outcome(run: Run, outcome: Outcome, *, back_is_fine: bool) -> None:
     if run.json:
         body: dict[str, Any] = {
             "endpoint": outcome.operation.endpoint,
@@ -80,34 +101,36 @@ def finish(run: Run, outcome: Outcome, *, back_is_fine: bool = False) -> None:
     if outcome.done or back_is_fine:
         run.say(f"✔ {outcome.sentence}")
     else:
-        print(f"✖ {outcome.sentence} mlconsole history show {outcome.operation.id} tells each step.", file=sys.stderr)
-    if outcome.exit_code and not back_is_fine:
-        raise typer.Exit(outcome.exit_code)
+        run.warn(f"✖ {outcome.sentence} mlconsole history show {outcome.operation.id} tells each step.")
 
 
 def show(run: Run, plan: Plan) -> None:
     """The plan for people: the same lines on every change."""
     label = f"plan {plan.id} · " if plan.id else ""
-    run.say(f"{label}{plan.endpoint} · {plan.environment} · nothing has happened yet")
+    run.say(f"{label}{plan.endpoint} · {plan.environment} · nothing has happened yet", indent=2)
     number = f"#{plan.made_from_release}" if plan.made_from_release else "–"
-    run.say(f"  now    {number}  {describe_content(plan.now)}")
     equal = f"  (equals #{plan.equals})" if plan.equals else ""
-    run.say(f"  then   {'deleted' if plan.then == NOTHING else describe_content(plan.then)}{equal}")
-    run.say(f"  does   {'; '.join(step.summary for step in plan.steps) or 'nothing at the backend'}")
-    run.say(f"  takes  about {duration(plan.seconds)}")
+    lines = [
+        ("now", f"{number}  {describe_content(plan.now)}"),
+        ("then", f"{'deleted' if plan.then == NOTHING else describe_content(plan.then)}{equal}"),
+        ("does", "; ".join(step.summary for step in plan.steps) or "nothing at the backend"),
+        ("takes", f"about {duration(plan.seconds)}"),
+    ]
     if plan.cost_per_hour is not None:
-        run.say(f"  costs  {plan.cost_per_hour:+.2f} an hour")
-    run.say(f"  back   {_way_back(plan)}")
-    run.say("  watch  you: this runs in your terminal, Ctrl-C goes back; nobody watches afterwards")
+        lines.append(("costs", f"{plan.cost_per_hour:+.2f} an hour"))
+    lines.append(("back", _way_back(plan)))
+    lines.append(("watch", "you: this runs in your terminal, Ctrl-C goes back; nobody watches afterwards"))
+    for name, text in lines:
+        run.say(f"  {name:<6} {text}", indent=9)
     for step in plan.steps:
         if step.disrupts:
-            run.say(f"  ▲ {step.disrupts}")
+            run.say(f"  ▲ {step.disrupts}", indent=4)
         if step.irreversible:
-            run.say(f"  ▲ {step.summary}: this cannot be undone")
+            run.say(f"  ▲ {step.summary}: this cannot be undone", indent=4)
     for gate in plan.skipped_gates:
-        run.say(f"  ▲ skipped gate: {gate}")
+        run.say(f"  ▲ skipped gate: {gate}", indent=4)
     for note in plan.notes:
-        run.say(f"  ▲ {note}")
+        run.say(f"  ▲ {note}", indent=4)
     run.say(f"  same as: {plan.command}")
 
 
@@ -187,7 +210,9 @@ def stoppable(run: Run) -> Iterator[Stop]:
     def press(signum: int, frame: FrameType | None) -> None:
         stop.press()
         if stop.times == 1:
-            print("\nStopping, and going back. Once more leaves it as it is.", file=sys.stderr, flush=True)
+            # Not `print`: the signal may have come in the middle of one, or the terminal may be gone.
+            with suppress(OSError):
+                os.write(2, b"\nStopping, and going back. Once more leaves it as it is.\n")
 
     handlers: dict[signal.Signals, Any] = {signal.SIGINT: press, signal.SIGTERM: press, signal.SIGHUP: signal.SIG_IGN}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
@@ -203,20 +228,32 @@ def _ask(run: Run, plan: Plan) -> None:
     interactive = sys.stdin.isatty() and sys.stdout.isatty() and not run.json
     typed = shared.confirm
     if plan.confirm is not None and typed is None and interactive:
-        what = f"Removes {plan.confirm}. Cannot be undone." if plan.kind is ReleaseKind.DELETE else _forward_question(plan)
-        typed = typer.prompt(f"{what} Type {plan.confirm}", default="", show_default=False).strip()
+        typed = _answer(_name_question(plan))
     yes = shared.yes
     if plan.confirm is None and not yes and typed is None and interactive:
-        question = f"Go back to #{plan.equals}: {describe_content(plan.then)}" if plan.kind is ReleaseKind.REVERT else "Do it"
-        yes = typer.confirm(question, default=False)
-        if not yes:
-            run.say("Nothing has happened. The plan is kept: mlconsole apply " + plan.id)
-            raise typer.Exit(0)
+        back = plan.kind is ReleaseKind.REVERT
+        question = f"Go back to #{plan.equals}: {describe_content(plan.then)}." if back else "Nothing has happened yet."
+        if _answer(f"{question} y {'goes back' if back else 'does it'}, anything else cancels") not in ("y", "yes"):
+            # Not done is not exit 0: what a script had next must not follow.
+            raise ConfirmationNeeded("Cancelled. Nothing has happened.", next=f"The plan is kept: mlconsole apply {plan.id}")
     changing.confirmed(plan, yes=yes, typed=typed)
 
 
-def _forward_question(plan: Plan) -> str:
-    return "This changes production." if plan.confirm == plan.endpoint else f"Removes {plan.confirm}."
+def _answer(question: str) -> str:
+    """What a person types; nothing when they close the input (Ctrl-D)."""
+    try:
+        return input(encodable(f"{neutralise(question)}: ")).strip()
+    except EOFError:
+        print()
+        return ""
+
+
+def _name_question(plan: Plan) -> str:
+    if plan.kind is ReleaseKind.DELETE:
+        return f"Removes {plan.confirm} and all behind it. Cannot be undone. Type {plan.confirm}"
+    if plan.kind is ReleaseKind.REMOVE:
+        return f"Removes {plan.confirm}. Type {plan.confirm}"
+    return "This changes production. Type the endpoint's name to start it"
 
 
 def _way_back(plan: Plan) -> str:
@@ -224,7 +261,7 @@ def _way_back(plan: Plan) -> str:
     if plan.then == NOTHING and back.release:
         return f"mlconsole revert {plan.endpoint} brings #{back.release} up again, about {duration(back.seconds)}"
     if back.release is None:
-        return f"none: this is the first release of {plan.endpoint}; endpoints delete removes it"
+        return f"none: this is the first release; mlconsole endpoints delete {plan.endpoint} removes it"
     if plan.kind is ReleaseKind.REVERT:
         return f"mlconsole revert {plan.endpoint} --to {back.release}, about {duration(back.seconds)}"
     warm = "all of it is running" if back.warm else "has to be started again"

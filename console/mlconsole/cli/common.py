@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import json
 import os
+import re
+import shutil
 import sys
-from collections.abc import Callable, Mapping
+import textwrap
+from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -44,6 +49,7 @@ class Run:
         self.shared = shared
         self._session: Session | None = None
         self._workspace: Workspace | None = None
+        self._step = ""
 
     @property
     def json(self) -> bool:
@@ -96,12 +102,20 @@ class Run:
 
     def emit(self, body: Mapping[str, Any]) -> None:
         """Print a JSON document for scripts."""
-        print(json.dumps({"schema": 1, **body}, ensure_ascii=False, default=str))
+        print(json_line({"schema": 1, **body}), flush=True)
 
-    def say(self, text: str = "") -> None:
-        """Print a line for people; nothing under `--json`. Control characters in it are foreign, and made harmless."""
+    def say(self, text: str = "", *, indent: int | None = None) -> None:
+        """Print a line for people; nothing under `--json`. Control characters in it are foreign, and made harmless.
+
+        With `indent` a line too long for the terminal goes on below itself, that far in; piped, it stays one line.
+        """
         if not self.json:
-            print(_encodable(neutralise(text, keep_newlines=True)), flush=True)
+            for line in folded(neutralise(text), indent):
+                print(encodable(line), flush=True)
+
+    def warn(self, text: str) -> None:
+        """Print a line for people beside the answer, on stderr; also under `--json`."""
+        print(encodable(neutralise(text), sys.stderr), file=sys.stderr, flush=True)
 
     def _tell_trouble(self, progress: Progress) -> None:
         if progress.kind not in ("step", "done"):
@@ -112,33 +126,98 @@ class Run:
             return
         place = f"{progress.step}/{progress.steps} " if progress.step else ""
         sign = {"done": "✔ ", "problem": "✖ ", "going back": "← ", "waiting": "… ", "note": "· "}.get(progress.kind, "")
+        text = progress.text
+        if progress.kind == "step":
+            self._step = text.removeprefix("back: ")
+        elif self._step:
+            # The line above has just said which step it is.
+            text = text.removeprefix(f"{self._step}: ")
         try:
-            print(_encodable(f"  {place}{sign}{neutralise(progress.text)}"), file=sys.stderr, flush=True)
+            print(encodable(f"  {place}{sign}{neutralise(text)}", sys.stderr), file=sys.stderr, flush=True)
         except OSError:
             # The terminal is gone (a dropped SSH connection); the change goes on, and the journal tells it.
             return
 
 
-def _encodable(text: str) -> str:
-    encoding = sys.stdout.encoding or "ascii"
-    return text.encode(encoding, "replace").decode(encoding)
+_PLAIN = str.maketrans(
+    {"✔": "ok", "✖": "X", "▲": "!", "·": "-", "–": "-", "…": "...", "→": "->", "←": "<-", "±": "+-", "\N{MINUS SIGN}": "-", "≠": "!="}
+)
+"""Our own signs for a terminal that knows only ASCII."""
+
+
+def encodable(text: str, stream: Any = None) -> str:
+    """The text in what the terminal can show; our own signs have words of their own there."""
+    encoding = (stream or sys.stdout).encoding or "ascii"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(_PLAIN).encode(encoding, "replace").decode(encoding)
+    return text
+
+
+def lost_output(error: OSError) -> None:
+    """Nobody reads what we print any more (`| head`, a terminal that is gone, a full disk): from here on it goes into nothing.
+
+    What is buffered still goes there too, or Python would complain once more at exit.
+
+    Raises:
+        OSError: it is no stream of ours that the error is about.
+    """
+    if error.filename is not None or error.errno not in (errno.EPIPE, errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EBADF):
+        raise error
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+_RAW = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def json_line(body: Mapping[str, Any]) -> str:
+    """A JSON document in one line. What a terminal would obey is in it as an escape: scripts read the same text, a screen shows it."""
+    ascii_only = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
+    text = json.dumps(body, ensure_ascii=ascii_only, default=str)
+    return _RAW.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def width() -> int | None:
+    """The terminal's columns; None where nobody looks at one, so that scripts get whole lines."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def folded(text: str, indent: int | None) -> list[str]:
+    """A line in as many as the terminal needs, those below `indent` columns in."""
+    columns = width()
+    if indent is None or columns is None or len(text) <= columns:
+        return [text]
+    return textwrap.wrap(
+        text,
+        max(columns, indent + 20),
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    ) or [text]
 
 
 _READING = {
     "workspace": Annotated[
-        str | None, typer.Option("--workspace", "-w", help="The workspace's folder (else $MLCONSOLE_WORKSPACE, else above here).")
+        str | None,
+        typer.Option("--workspace", "-w", metavar="DIR", help="The workspace (else $MLCONSOLE_WORKSPACE, else here or above)."),
     ],
-    "env": Annotated[str | None, typer.Option("--env", "-e", help="The environment (else $MLCONSOLE_ENV, else the default one).")],
+    "env": Annotated[
+        str | None, typer.Option("--env", "-e", metavar="NAME", help="The environment (else $MLCONSOLE_ENV, else the default one).")
+    ],
     "json": Annotated[bool, typer.Option("--json", help="Speak JSON.")],
     "read_only": Annotated[bool, typer.Option("--read-only", help="Refuse every change.")],
-    "timeout": Annotated[float | None, typer.Option("--timeout", min=0.0, help="Seconds that this may take (600).")],
+    "timeout": Annotated[float | None, typer.Option("--timeout", metavar="SECONDS", min=0.0, help="How long this may take (600).")],
 }
 _CHANGING = {
     "dry_run": Annotated[bool, typer.Option("--dry-run", help="Show and keep the plan; change nothing.")],
     "yes": Annotated[bool, typer.Option("--yes", "-y", help="Say yes to all that wants no name typed.")],
     "confirm": Annotated[str | None, typer.Option("--confirm", metavar="NAME", help="The name that the plan wants typed.")],
-    "reason": Annotated[str, typer.Option("--reason", help="Why; kept in the history.")],
+    "reason": Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the history.")],
 }
+_ALL = {**_READING, **_CHANGING}
+_AT_ROOT = frozenset({"workspace", "env", "json", "read_only"})
 _DEFAULTS = Shared()
 
 
@@ -156,23 +235,57 @@ def command(
 
         def wrapped(ctx: typer.Context, **values: Any) -> Any:
             given = {key: values.pop(key) for key in options}
-            outer = ctx.obj if isinstance(ctx.obj, Shared) else _DEFAULTS
-            merged = {key: value if value != getattr(_DEFAULTS, key) else getattr(outer, key) for key, value in given.items()}
-            return function(Run(replace(_DEFAULTS, **merged)), **values)
+            return function(Run(_merged(ctx.obj, given)), **values)
 
         parameters = [inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
         parameters += [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for key, one in own.items() if key != "run"]
-        parameters += [
-            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=getattr(_DEFAULTS, key), annotation=annotation)
-            for key, annotation in options.items()
-        ]
-        wrapped.__name__, wrapped.__doc__ = function.__name__, function.__doc__
-        wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        wrapped.__annotations__ = {one.name: one.annotation for one in parameters}
+        parameters += _parameters(options)
+        _sign(wrapped, function, parameters)
         app.command(name, **settings)(wrapped)
         return function
 
     return register
+
+
+def shared_options(app: typer.Typer, root: Callable[..., None] | None = None) -> None:
+    """Let a group take the shared options before its command too: `mlconsole --env production endpoints --json list`.
+
+    They are the same everywhere and told in each command's help; a group's help stays short. `root` adds options of its own.
+    """
+    own = inspect.signature(root, eval_str=True).parameters if root is not None else {}
+
+    def wrapped(ctx: typer.Context, **values: Any) -> None:
+        ctx.obj = _merged(ctx.obj, {key: values[key] for key in _ALL})
+
+    parameters = [inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
+    parameters += _parameters(_ALL, hidden=_ALL.keys() - (_AT_ROOT if root is not None else ()))
+    parameters += [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own.values()]
+    _sign(wrapped, root or shared_options, parameters)
+    wrapped.__doc__ = None
+    app.callback()(wrapped)
+
+
+def _merged(outer: Any, given: Mapping[str, Any]) -> Shared:
+    """What was given nearest to the command's end counts; what was not given there, may have been given before."""
+    base = outer if isinstance(outer, Shared) else _DEFAULTS
+    return replace(base, **{key: value for key, value in given.items() if value != getattr(_DEFAULTS, key)})
+
+
+def _parameters(options: Mapping[str, Any], *, hidden: Collection[str] = ()) -> list[inspect.Parameter]:
+    found = []
+    for key, annotation in options.items():
+        kind, option = get_args(annotation)
+        option = copy(option)
+        option.hidden = key in hidden
+        declared = Annotated[kind, option]  # type: ignore[valid-type]
+        found.append(inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=getattr(_DEFAULTS, key), annotation=declared))
+    return found
+
+
+def _sign(wrapped: Callable[..., Any], named: Callable[..., Any], parameters: Sequence[inspect.Parameter]) -> None:
+    wrapped.__name__, wrapped.__doc__ = named.__name__, named.__doc__
+    wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {one.name: one.annotation for one in parameters}
 
 
 def pairs(texts: list[str], what: str) -> dict[str, str]:
@@ -192,16 +305,29 @@ def pairs(texts: list[str], what: str) -> dict[str, str]:
     return found
 
 
-def columns(rows: list[list[str]], right: frozenset[int] = frozenset()) -> list[str]:
-    """Rows as aligned lines; the columns of `right` are aligned to the right."""
+def columns(rows: list[list[str]], right: frozenset[int] = frozenset(), *, wide: int | None = None) -> list[str]:
+    """Rows as aligned lines; the columns of `right` are aligned to the right.
+
+    Column `wide` gives way when the terminal is too narrow: its cells go on below themselves. Piped, every row stays one line.
+    """
+    if not rows:
+        return []
     rows = [[neutralise(cell) for cell in row] for row in rows]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))] if rows else []
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    room = width()
+    if wide is not None and room is not None:
+        over = sum(widths) + 2 * (len(widths) - 1) - room
+        widths[wide] = max(min(widths[wide], 16), widths[wide] - max(0, over))
     lines = []
     for row in rows:
-        cells = [
-            cell.rjust(width) if place in right else cell.ljust(width) for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
+        parts = [""] if wide is None else textwrap.wrap(row[wide], widths[wide], break_on_hyphens=False) or [""]
+        for number, part in enumerate(parts):
+            shown = [part if place == wide else cell if number == 0 else "" for place, cell in enumerate(row)]
+            cells = [
+                cell.rjust(size) if place in right else cell.ljust(size)
+                for place, (cell, size) in enumerate(zip(shown, widths, strict=True))
+            ]
+            lines.append("  ".join(cells).rstrip())
     return lines
 
 

@@ -30,11 +30,14 @@ def add(app: typer.Typer) -> None:
     @command(app)
     def demo(
         run: Run,
-        folder: Annotated[str, typer.Argument(metavar="[DIR]", help="Where its workspace lies.")] = "demo",
+        folder: Annotated[str, typer.Argument(metavar="DIR", help="Where its workspace lies.")] = "demo",
         headless: Annotated[bool, typer.Option("--headless", help="Walk deploy, shift, shadow, revert; check each; clean up.")] = False,
         clean: Annotated[bool, typer.Option("--clean", help="Stop all that the demo started, and remove its folder.")] = False,
     ) -> None:
-        """Real servers, real traffic, on this machine only: the sample workspace, ready to play with."""
+        """Real servers and real traffic, on this machine only.
+
+        The sample workspace, ready to play with; again finds what runs.
+        """
         place = Path(folder)
         if clean:
             _clean(run, place)

@@ -21,15 +21,23 @@ def add(app: typer.Typer) -> None:
         run: Run,
         version: Annotated[str, typer.Argument(metavar="MODEL@VERSION", autocompletion=complete_version)],
         endpoint: Annotated[
-            str | None, typer.Option("--endpoint", help="Else the workspace's for that model.", autocompletion=complete_endpoint)
+            str | None,
+            typer.Option("--endpoint", metavar="NAME", help="Else the workspace's for that model.", autocompletion=complete_endpoint),
         ] = None,
-        traffic: Annotated[str | None, typer.Option("--traffic", metavar="PERCENT", help="Else it stands ready at 0 %.")] = None,
+        traffic: Annotated[
+            str | None, typer.Option("--traffic", metavar="PERCENT", help="Its share; else ready at 0 %, or 100 % on a new endpoint.")
+        ] = None,
         variant: Annotated[
             str | None, typer.Option("--variant", metavar="NAME", help="Its name; else the version with v before it.")
         ] = None,
-        break_glass: Annotated[str, typer.Option("--break-glass", metavar="REASON", help="Skip golden queries; stays visible.")] = "",
+        break_glass: Annotated[
+            str, typer.Option("--break-glass", metavar="REASON", help="Skip the golden queries; the release says so for ever.")
+        ] = "",
     ) -> None:
-        """Bring a version up behind an endpoint: ready at 0 %, or with a share of the traffic."""
+        """Bring a version up behind an endpoint.
+
+        It stands ready at 0 %, or gets a share of the traffic while the others keep their proportions; on a new endpoint it gets all of it.
+        """
         from mlconsole.cli.changes import carry_out, first_repair
         from mlconsole.engine.planning import plan_deploy
 
@@ -44,10 +52,13 @@ def add(app: typer.Typer) -> None:
     @command(app, changing=True)
     def revert(
         run: Run,
-        endpoint: Annotated[str, typer.Argument(autocompletion=complete_endpoint)],
+        endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", autocompletion=complete_endpoint)],
         to: Annotated[str | None, typer.Option("--to", metavar="RELEASE", help="Else the last one that stood by itself.")] = None,
     ) -> None:
-        """Go back: to the last release that stood, or to an older one. A change that is under way is stopped and goes back."""
+        """Go back to the last release that stood, or to an older one.
+
+        A change that is under way is stopped and goes back.
+        """
         _revert(run, endpoint, to)
 
     for alias in ("rollback", "undo", "abort"):
@@ -56,7 +67,9 @@ def add(app: typer.Typer) -> None:
     @command(app, changing=True)
     def recover(
         run: Run,
-        operation: Annotated[str | None, typer.Argument(help="Else every interrupted one.", autocompletion=complete_operation)] = None,
+        operation: Annotated[
+            str | None, typer.Argument(metavar="CHANGE", help="Else every interrupted one.", autocompletion=complete_operation)
+        ] = None,
     ) -> None:
         """Finish interrupted changes: fully new, or fully back."""
         from mlconsole.cli.changes import finish, operation_json, stoppable
@@ -86,7 +99,10 @@ def add(app: typer.Typer) -> None:
 
     @command(app, changing=True)
     def apply(run: Run, plan: Annotated[str, typer.Argument(metavar="PLAN", help="The id that a --dry-run printed.")]) -> None:
-        """Run a plan that was shown before: once, and only on the state it was made from."""
+        """Run a plan that --dry-run has shown.
+
+        Once, and only on the state that it was made from.
+        """
         from mlconsole.cli.changes import carry_out
         from mlconsole.engine import changing
 
@@ -94,9 +110,15 @@ def add(app: typer.Typer) -> None:
 
     @command(app)
     def wait(
-        run: Run, operation: Annotated[str, typer.Argument(help="A change's id, or an endpoint.", autocompletion=complete_operation)]
+        run: Run,
+        operation: Annotated[
+            str, typer.Argument(metavar="CHANGE", help="Its id, ENDPOINT#RELEASE, or ENDPOINT.", autocompletion=complete_operation)
+        ],
     ) -> None:
-        """Wait until a change is over; exit 0 when it stands, 1 when it went back, 8 when the time ran out."""
+        """Wait until a change is over.
+
+        Exit 0 when it stands, 1 when it went back, 8 when the time ran out.
+        """
         from mlconsole.cli.changes import finish
         from mlconsole.engine import changing
 

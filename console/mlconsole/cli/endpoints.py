@@ -17,9 +17,9 @@ from mlconsole.core.traffic import percent
 from mlconsole.plugin.errors import InvalidFile
 
 if TYPE_CHECKING:
-    from mlconsole.engine.views import EndpointView, VariantView
+    from mlconsole.engine.views import EndpointView, StatusView, VariantView
 
-app = typer.Typer(help="The stable names that consumers ask, and the variants behind them.", no_args_is_help=True)
+app = typer.Typer(help="The stable names that consumers ask, and what is behind.", no_args_is_help=True)
 
 _Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", autocompletion=complete_endpoint)]
 _RECENT = 60.0
@@ -27,16 +27,29 @@ _RECENT = 60.0
 
 @command(app, "list")
 def list_endpoints(run: Run) -> None:
-    """All endpoints of the environment, worst first, with what was observed in the last minute."""
+    """All endpoints of the environment, worst first.
+
+    Requests and errors are those of the last minute. Exit 6 when the backend can't be reached.
+    """
     from mlconsole.engine.endpoints import overview
-    from mlconsole.engine.views import SIGNS
 
     view = overview(run.session, window=_RECENT)
     if run.json:
         run.emit({"environment": view.environment, "endpoints": [endpoint_json(endpoint) for endpoint in view.endpoints]})
-        return
+    else:
+        _tell_list(run, view)
+    if view.blind:
+        raise typer.Exit(6)
+
+
+def _tell_list(run: Run, view: StatusView) -> None:
+    from mlconsole.engine.views import SIGNS
+
+    if view.trouble:
+        run.say(f"? {_sentence(view.trouble, view.trouble_next)}", indent=2)
     if not view.endpoints:
-        run.say(f"No endpoint in {view.environment} yet. Deploy a version: mlconsole deploy MODEL@VERSION --env {view.environment}")
+        if not view.trouble:
+            run.say(f"No endpoint in {view.environment} yet. Deploy a version: mlconsole deploy MODEL@VERSION --env {view.environment}")
         return
     rows = [["ENDPOINT", "STATE", "LIVE", "REQ/S", "ERR %", "RELEASE", "CHANGED"]]
     for endpoint in view.endpoints:
@@ -54,27 +67,38 @@ def list_endpoints(run: Run) -> None:
                 age,
             ]
         )
-    for text in columns(rows, frozenset({3, 4})):
+    for text in columns(rows, frozenset({3, 4}), wide=2):
         run.say(text)
     for endpoint in view.endpoints:
-        if endpoint.finding:
-            run.say(f"{SIGNS[endpoint.state][0]} {endpoint.name}: {endpoint.finding}{f'. {endpoint.next}' if endpoint.next else ''}")
+        if endpoint.finding and endpoint.finding != view.trouble:
+            run.say(f"{SIGNS[endpoint.state][0]} {endpoint.name}: {_sentence(endpoint.finding, endpoint.next)}", indent=2)
 
 
 @command(app)
 def show(run: Run, endpoint: _Endpoint) -> None:
-    """One endpoint: variants as desired, reported and observed; slices, shadow, the way back, and a request for curl."""
+    """One endpoint: desired, reported and observed.
+
+    Its variants, slices and shadow, the way back, and a request for curl. Exit 6 when the backend can't be reached.
+    """
     from mlconsole.engine.endpoints import show as look
-    from mlconsole.engine.views import SIGNS
+    from mlconsole.engine.views import State
 
     view = look(run.session, endpoint)
     if run.json:
         run.emit(endpoint_json(view))
-        return
+    else:
+        _tell_endpoint(run, view)
+    if view.state is State.NO_DATA:
+        raise typer.Exit(6)
+
+
+def _tell_endpoint(run: Run, view: EndpointView) -> None:
+    from mlconsole.engine.views import SIGNS
+
     number = f"#{view.release}" if view.release else "not adopted"
     run.say(f"{view.name} · {view.environment} · {number} · {SIGNS[view.state][0]} {view.state}   {view.url or ''}".rstrip())
     if view.finding:
-        run.say(f"{SIGNS[view.state][0]} {view.finding}{f'. {view.next}' if view.next else ''}")
+        run.say(f"{SIGNS[view.state][0]} {_sentence(view.finding, view.next)}", indent=2)
     rows = [["VARIANT", "VERSION", "STATE", "DESIRED", "REPORTED", "OBSERVED", "RUNS ON"]]
     for variant in view.variants:
         rows.append(
@@ -88,7 +112,7 @@ def show(run: Run, endpoint: _Endpoint) -> None:
                 " ".join(f"{key} {value}" for key, value in variant.resources.items()),
             ]
         )
-    for text in columns(rows, frozenset({3, 4, 5})):
+    for text in columns(rows, frozenset({3, 4, 5}), wide=6):
         run.say(text)
     for value, split in view.by_slice.items():
         seen = view.observed_by_slice.get(value, {})
@@ -103,18 +127,26 @@ def show(run: Run, endpoint: _Endpoint) -> None:
     if view.operation:
         run.say(f"change {view.operation.id}: {view.operation.state} to {view.operation.then}, by {view.operation.who}")
     if view.way_back:
-        run.say(f"way back  {view.way_back}")
+        run.say(f"way back  {view.way_back}", indent=10)
     if view.example and view.url:
         run.say(f"ask it    {curl(view.url, view.example)}")
 
 
 @command(app, changing=True)
 def adopt(run: Run, endpoint: _Endpoint) -> None:
-    """Take over what others made, as release #1 as found; or keep what somebody changed outside, as a new release."""
+    """Take over what others made, or changed outside.
+
+    It becomes release #1 as found, or a new release that keeps the change. Nothing happens at the backend.
+    """
     from mlconsole.cli.releases import release_json
     from mlconsole.engine.endpoints import adopt as take
 
-    kept = take(run.session, endpoint, reason=run.shared.reason)
+    kept = take(run.session, endpoint, reason=run.shared.reason, only_look=run.shared.dry_run)
+    if run.shared.dry_run:
+        run.say(f'Nothing has happened. It would be {endpoint}#{kept.number} "{kept.kind}": {kept.content}.')
+        if run.json:
+            run.emit({"plan": release_json(kept)})
+        return
     if run.json:
         run.emit({"release": release_json(kept)})
     run.say(f'✔ {endpoint} is #{kept.number} "{kept.kind}": {kept.content}.')
@@ -124,11 +156,14 @@ def adopt(run: Run, endpoint: _Endpoint) -> None:
 def invoke(
     run: Run,
     endpoint: _Endpoint,
-    given: Annotated[list[str] | None, typer.Argument(metavar="[FIELD=VALUE]…", help="The inputs; else a real example.")] = None,
+    given: Annotated[list[str] | None, typer.Argument(metavar="FIELD=VALUE", help="The inputs; else a real example.")] = None,
     file: Annotated[str | None, typer.Option("--data", metavar="FILE", help="Inputs as a JSON object, from a file.")] = None,
-    variant: Annotated[str | None, typer.Option("--variant", help="Ask this variant, whatever its share.")] = None,
+    variant: Annotated[str | None, typer.Option("--variant", metavar="NAME", help="Ask this variant, whatever its share.")] = None,
 ) -> None:
-    """Ask for one prediction, as a consumer would; tells which version answered."""
+    """Ask for one prediction, as a consumer would.
+
+    Tells which variant answered.
+    """
     from mlconsole.engine.endpoints import invoke as ask
     from mlconsole.engine.views import ExampleView
 
@@ -148,9 +183,10 @@ def invoke(
     }
     failed = answer.status != 200
     if run.json:
-        run.emit({**body, "error": {"code": "prediction_failed", "message": answer.error, "next": ""} if failed else None})
+        told = {"code": "prediction_failed", "message": answer.error, "next": f"mlconsole endpoints logs {endpoint}"}
+        run.emit({**body, "error": told if failed else None})
     elif failed:
-        run.say(f"✖ {answer.status} from {answer.variant or 'nobody'}: {answer.error}")
+        run.say(f"✖ {answer.status} from {answer.variant or 'nobody'}: {answer.error or 'no reason given'}")
     else:
         outputs = ", ".join(f"{name} {_short(value)}" for name, value in answer.outputs.items())
         run.say(f"{outputs} from {answer.variant or 'unknown'} in {answer.milliseconds:.0f} ms")
@@ -168,8 +204,8 @@ def invoke(
 def logs(
     run: Run,
     endpoint: _Endpoint,
-    variant: Annotated[str | None, typer.Option("--variant", help="Else the one with most traffic.")] = None,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many, from the end.")] = 40,
+    variant: Annotated[str | None, typer.Option("--variant", metavar="NAME", help="Else the one with most traffic.")] = None,
+    lines: Annotated[int, typer.Option("--lines", "-n", metavar="COUNT", min=1, help="How many, from the end.")] = 40,
 ) -> None:
     """What a variant wrote."""
     from mlconsole.engine.endpoints import logs as read
@@ -182,7 +218,7 @@ def logs(
 
 
 @command(app, changing=True)
-def remove(run: Run, endpoint: _Endpoint, variant: Annotated[str, typer.Argument()]) -> None:
+def remove(run: Run, endpoint: _Endpoint, variant: Annotated[str, typer.Argument(metavar="VARIANT")]) -> None:
     """Take away a variant that nobody reaches; wants its name typed."""
     from mlconsole.engine.planning import plan_remove
 
@@ -235,6 +271,10 @@ def endpoint_json(view: EndpointView) -> dict[str, Any]:
         if view.example
         else None,
     }
+
+
+def _sentence(finding: str, advice: str) -> str:
+    return f"{finding.rstrip('.')}. {advice}".strip() if advice else finding
 
 
 def curl(url: str, example: Any) -> str:

@@ -17,8 +17,8 @@ app = typer.Typer(help="What was changed, by whom, and how it went.", no_args_is
 @command(app, "list")
 def list_changes(
     run: Run,
-    endpoint: Annotated[str | None, typer.Argument(autocompletion=complete_endpoint)] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1)] = 50,
+    endpoint: Annotated[str | None, typer.Argument(metavar="ENDPOINT", help="Else all.", autocompletion=complete_endpoint)] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="COUNT", min=1)] = 50,
 ) -> None:
     """Changes, newest first."""
     from mlconsole.engine.history import changes
@@ -37,7 +37,7 @@ def list_changes(
         rows.append(
             [one.id, f"{one.started.astimezone():%d %b %H:%M:%S}", one.who, f"{one.endpoint}: {one.kind}, {one.now} → {one.then}", result]
         )
-    for text in columns(rows):
+    for text in columns(rows, wide=3):
         run.say(text)
 
 
@@ -80,12 +80,12 @@ def show(
         f"  {view.now}  →  {view.then}   by {view.who}, {view.started:%Y-%m-%d %H:%M:%S} UTC{f', {view.reason!r}' if view.reason else ''}"
     )
     if view.problem:
-        run.say(f"  ✖ {view.problem}")
+        run.say(f"  ✖ {view.problem}", indent=4)
     rows = [["", "STEP", "ASKED FOR", "READ BACK", "TOOK", ""]]
     for step in steps:
         sign = {"done": "✔", "failed": "✖", "unknown": "?"}.get(step.state, "~")
         took = duration(step.seconds) if step.seconds is not None else "–"
         back = "back: " if step.back else ""
         rows.append([str(step.index), f"{back}{step.action}", step.asked, step.read_back or step.problem or "–", took, sign])
-    for text in columns(rows, frozenset({4})):
+    for text in columns(rows, frozenset({4}), wide=3):
         run.say(text)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
+from mlconsole.cli.common import encodable, json_line, lost_output
 from mlconsole.core.errors import MLConsoleError
 from mlconsole.core.text import did_you_mean, neutralise
 
@@ -22,6 +24,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command; the exit code of design §6. No traceback reaches a person (invariant 12)."""
     as_json = "--json" in arguments
     try:
+        _streams()
         from mlconsole.cli.app import app
 
         command = typer.main.get_command(app)
@@ -36,20 +39,41 @@ def run(arguments: Sequence[str]) -> int:
         return _report("interrupted", "Interrupted. Nothing more was done.", "", 130, as_json)
     except TyperException as error:
         return _usage(error, as_json)
-    except BrokenPipeError:
-        # Whoever read us has gone (`| head`); Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except OSError as error:
+        return _output_lost(error, as_json)
     except Exception as error:  # noqa: BLE001 - the edge: whatever is left is our bug, told in one line
         return _bug(error, as_json)
     return result if isinstance(result, int) else 0
 
 
 def _report(code: str, message: str, advice: str, exit_code: int, as_json: bool) -> int:
-    if as_json:
-        print(json.dumps({"error": {"code": code, "message": message, "next": advice}}, ensure_ascii=False))
-    print(neutralise(f"{message} {advice}".strip()), file=sys.stderr)
+    try:
+        if as_json:
+            print(json_line({"error": {"code": code, "message": message, "next": advice}}), flush=True)
+        print(encodable(neutralise(f"{message} {advice}".strip()), sys.stderr), file=sys.stderr, flush=True)
+    except OSError as error:
+        lost_output(error)
     return exit_code
+
+
+def _streams() -> None:
+    """A stream that was closed before we began (`>&-`) is nobody's: write there into nothing."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+
+
+def _output_lost(error: OSError, as_json: bool) -> int:
+    """Being cut off by who reads us (`| head`) is no failure; an answer that a full disk swallowed is one."""
+    try:
+        lost_output(error)
+    except OSError:
+        return _bug(error, as_json)
+    if error.errno == errno.EPIPE:
+        return 0
+    with suppress(OSError):
+        print(f"The answer can't be written: {error.strerror}. Nothing more was done.", file=sys.stderr, flush=True)
+    return 1
 
 
 def _usage(error: TyperException, as_json: bool) -> int:
@@ -62,7 +86,8 @@ def _usage(error: TyperException, as_json: bool) -> int:
     group: Any = getattr(context, "command", None)
     if message.startswith("No such command") and hasattr(group, "list_commands"):
         name = message.split("'")[1]
-        message = f'There is no command "{name}". {did_you_mean(name, group.list_commands(context))}'
+        shown = [one for one in group.list_commands(context) if not group.get_command(context, one).hidden]
+        message = f'There is no command "{name}". {did_you_mean(name, shown)}'
     path = context.command_path if context is not None else "mlconsole"
     return _report("usage", message if message.endswith((".", "?")) else f"{message}.", f"{path} --help tells more.", 2, as_json)
 
@@ -70,7 +95,9 @@ def _usage(error: TyperException, as_json: bool) -> int:
 def _bug(error: Exception, as_json: bool) -> int:
     if os.environ.get("MLCONSOLE_DEBUG"):
         traceback.print_exc()
-    with tempfile.NamedTemporaryFile("w", prefix="mlconsole-", suffix=".log", delete=False) as file:
+    message = f"mlconsole met a case it was not made for ({type(error).__name__}: {' '.join(str(error).split())})."
+    advice = "MLCONSOLE_DEBUG=1 shows what it was doing; please report it."
+    with suppress(OSError), tempfile.NamedTemporaryFile("w", prefix="mlconsole-", suffix=".log", delete=False) as file:
         traceback.print_exc(file=file)
-    message = f"mlconsole met a case it was not made for ({type(error).__name__}: {error})."
-    return _report("bug", message, f"What it was doing is in {Path(file.name)}; please report it.", 1, as_json)
+        advice = f"What it was doing is in {file.name}; please report it."
+    return _report("bug", message, advice, 1, as_json)

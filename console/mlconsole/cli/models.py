@@ -22,7 +22,9 @@ _Version = Annotated[str, typer.Argument(metavar="MODEL@VERSION", autocompletion
 
 
 @command(app, "list")
-def list_models(run: Run, model: Annotated[str | None, typer.Argument(autocompletion=complete_model)] = None) -> None:
+def list_models(
+    run: Run, model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Else all.", autocompletion=complete_model)] = None
+) -> None:
     """Registered versions, and where each runs."""
     from mlconsole.engine.models import listed
 
@@ -40,14 +42,14 @@ def list_models(run: Run, model: Annotated[str | None, typer.Argument(autocomple
         version = line.version
         runs = ", ".join(f"{env} {bp / 100:g} %" for env, bp in line.runs_in.items()) or "–"
         headline = next((f"{name} {value:.3f}" for name, value in version.metrics.values.items()), "–")
-        rows.append([version.name, runs, headline, _size(version.artifact.size), _commit(version), version.description[:60]])
-    for text in columns(rows, frozenset({3})):
+        rows.append([version.name, runs, headline, _size(version.artifact.size), _commit(version), version.description])
+    for text in columns(rows, frozenset({3}), wide=5):
         run.say(text)
 
 
 @command(app)
 def show(run: Run, version: _Version) -> None:
-    """One version: where it comes from, what it promises, how good it was."""
+    """One version: origin, promise, quality."""
     from mlconsole.engine.planning import find_version
 
     found = find_version(run.session, *parse_version_name(version))
@@ -77,13 +79,16 @@ def show(run: Run, version: _Version) -> None:
         ],
         ["registered", f"{found.registered_at:%Y-%m-%d %H:%M} UTC by {found.registered_by}"],
     ]
-    for text in columns(rows):
+    for text in columns(rows, wide=1):
         run.say(text)
 
 
 @command(app)
 def compare(run: Run, one: _Version, other: _Version) -> None:
-    """Two versions side by side; figures only where both were measured on the same set."""
+    """Two versions side by side.
+
+    Figures compare only where both were measured on the same set.
+    """
     from mlconsole.engine.models import compare as beside
     from mlconsole.engine.planning import find_version
 
@@ -112,15 +117,18 @@ def compare(run: Run, one: _Version, other: _Version) -> None:
         run.say(f"▲ {found.why_not}")
 
 
-@command(app)
+@command(app, changing=True)
 def register(
     run: Run,
-    version: Annotated[str | None, typer.Argument(metavar="[MODEL@VERSION]", help="Else what the metadata file says.")] = None,
+    version: Annotated[str | None, typer.Argument(metavar="MODEL@VERSION", help="Else what the metadata file says.")] = None,
     path: Annotated[str | None, typer.Argument(metavar="PATH", help="The artifact: a file or a folder.")] = None,
     metadata: Annotated[str | None, typer.Option("--metadata", metavar="FILE", help="Else model.yaml beside the artifact.")] = None,
     template: Annotated[bool, typer.Option("--template", help="Print a metadata file to fill in.")] = False,
 ) -> None:
-    """Register a version: its bytes and where they come from. Other bytes under the same version are refused."""
+    """Register a version: its bytes and their origin.
+
+    Other bytes under the same version are refused; what is missing in the metadata is listed.
+    """
     if template:
         from mlconsole.workspace.metadata import template as blank
 
@@ -129,9 +137,12 @@ def register(
     name, place = _named(version, path, metadata)
     from mlconsole.engine.models import register as keep
 
-    added, new = keep(run.session, *name, place, Path(metadata) if metadata else None)
+    added, new = keep(run.session, *name, place, Path(metadata) if metadata else None, only_look=run.shared.dry_run)
     if run.json:
         run.emit({"version": version_json(added), "new": new})
+    if run.shared.dry_run:
+        run.say(f"Nothing has happened. It would be {added.name}: {added.artifact.digest[:19]}…, {_size(added.artifact.size)}.")
+        return
     if new:
         run.say(f"✔ registered {added.name}: {added.artifact.digest[:19]}…, {_size(added.artifact.size)}, commit {_commit(added)}")
     else:

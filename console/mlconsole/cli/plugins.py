@@ -34,7 +34,7 @@ def list_plugins(run: Run) -> None:
 
 
 @command(app)
-def show(run: Run, name: Annotated[str, typer.Argument()]) -> None:
+def show(run: Run, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """One plugin: its roles and its options, as mlconsole.yaml takes them."""
     from mlconsole.plugin import loading
     from mlconsole.plugin.options import json_schema
@@ -54,7 +54,7 @@ def show(run: Run, name: Annotated[str, typer.Argument()]) -> None:
     run.say(f"{plugin.name} {plugin.version}: {plugin.summary}")
     run.say(f"roles: {', '.join(sorted(plugin.factories))}")
     run.say("options (environments → NAME → options → " + plugin.name + "):")
-    for text in columns(_rows(plugin.options, "  ")):
+    for text in columns(_rows(plugin.options, "  "), wide=3):
         run.say(text)
 
 

@@ -20,8 +20,8 @@ app = typer.Typer(help="Releases: numbered, immutable snapshots of an endpoint."
 @command(app, "list")
 def list_releases(
     run: Run,
-    endpoint: Annotated[str | None, typer.Argument(autocompletion=complete_endpoint)] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1)] = 50,
+    endpoint: Annotated[str | None, typer.Argument(metavar="ENDPOINT", help="Else all.", autocompletion=complete_endpoint)] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="COUNT", min=1)] = 50,
 ) -> None:
     """Releases, newest first."""
     from mlconsole.engine.history import releases
@@ -38,19 +38,30 @@ def list_releases(
         kind = f"{one.kind} (= #{one.equals})" if one.equals else one.kind
         name = f"{one.endpoint}#{one.number}"
         rows.append([name, one.standing, kind, one.content, f"{one.created.astimezone():%d %b %H:%M:%S}", one.who, one.reason])
-    for text in columns(rows):
+    for text in columns(rows, wide=3):
         run.say(text)
 
 
 @command(app)
-def show(run: Run, release: Annotated[str, typer.Argument(metavar="ENDPOINT#NUMBER")]) -> None:
+def show(
+    run: Run,
+    release: Annotated[
+        str, typer.Argument(metavar="ENDPOINT#NUMBER", help="ENDPOINT alone: its live one.", autocompletion=complete_endpoint)
+    ],
+) -> None:
     """One release in full."""
-    endpoint, _, number = release.partition("#")
-    if not number.isdigit():
-        raise UsageError(f'"{release}" is no release: ENDPOINT#NUMBER is wanted, like relevance#2.')
+    endpoint, hash_sign, number = release.partition("#")
+    endpoint = endpoint.partition("@")[0]
     session = run.session
-    found = session.registry.release(session.environment.name, endpoint, int(number))
+    if hash_sign and (not number.isdecimal() or len(number) > 9):
+        raise UsageError(
+            f'"{release}" is no release: ENDPOINT#NUMBER is wanted, like relevance#2.', next="mlconsole releases list shows them."
+        )
+    environment = session.environment.name
+    found = session.registry.release(environment, endpoint, int(number)) if number else session.registry.live_release(environment, endpoint)
     if found is None:
+        if endpoint not in session.known_endpoints():
+            raise session.unknown_endpoint(endpoint)
         raise UnknownName(f"There is no release {release} in {session.environment.name}.", next="mlconsole releases list shows them.")
     from mlconsole.engine.telling import release_view
 
@@ -71,7 +82,7 @@ def show(run: Run, release: Annotated[str, typer.Argument(metavar="ENDPOINT#NUMB
     ]
     for variant in found.release.content.variants:
         rows.append([f"variant {variant.name}", f"{variant.model}@{variant.version}  {variant.digest}"])
-    for text in columns(rows):
+    for text in columns(rows, wide=1):
         run.say(text)
 
 

@@ -23,7 +23,10 @@ def add(app: typer.Typer) -> None:
 
     @command(app)
     def status(run: Run, line: Annotated[bool, typer.Option("--line", help="One short line, for a tmux status line.")] = False) -> None:
-        """Every endpoint of the environment, worst first. Exit 1 when one fails, 6 when the backend can't be reached."""
+        """Every endpoint of the environment, worst first.
+
+        Exit 1 when one fails, 6 when the backend can't be reached.
+        """
         from mlconsole.engine.endpoints import overview
         from mlconsole.engine.views import State
 
@@ -39,6 +42,8 @@ def add(app: typer.Typer) -> None:
                     "read_only": view.read_only,
                     "at": view.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
                     "watched_by": None,
+                    "trouble": view.trouble or None,
+                    "next": view.trouble_next or None,
                     "counts": {str(state): view.count(state) for state in State},
                     "endpoints": [endpoint_json(endpoint) for endpoint in view.endpoints],
                 }
@@ -48,8 +53,7 @@ def add(app: typer.Typer) -> None:
         else:
             for text in _screen(view):
                 run.say(text)
-        blind = bool(view.endpoints) and view.count(State.NO_DATA) == len(view.endpoints)
-        code = 1 if view.count(State.FAILING) else 6 if blind else 0
+        code = 1 if view.count(State.FAILING) else 6 if view.blind else 0
         if code:
             raise typer.Exit(code)
 
@@ -61,8 +65,13 @@ def _screen(view: StatusView) -> list[str]:
     head = f"{label} {neutralise(view.workspace)}"
     lines = [f"{head[: _WIDTH - 10]:<{_WIDTH - 9}}{view.at.astimezone():%a %H:%M}"]
     well = [endpoint for endpoint in view.endpoints if endpoint.state is State.OK]
+    if view.trouble:
+        lines += _wrapped(f"{SIGNS[State.NO_DATA][1]} {view.trouble}")
+        lines += _wrapped(f"  next: {view.trouble_next}") if view.trouble_next else []
     for endpoint in view.endpoints:
-        if endpoint.state is not State.OK:
+        if view.trouble and endpoint.finding == view.trouble:
+            lines.append(_cut(f"{SIGNS[endpoint.state][1]} {endpoint.name}  was {endpoint.content}"))
+        elif endpoint.state is not State.OK:
             sign = SIGNS[endpoint.state][1]
             lines += _wrapped(f"{sign} {endpoint.name}  {endpoint.finding}")
             if endpoint.next:
@@ -70,7 +79,7 @@ def _screen(view: StatusView) -> list[str]:
     lines += [_cut(f"ok {endpoint.name}  {endpoint.content}") for endpoint in well[:_SHOWN]]
     if len(well) > _SHOWN:
         lines.append(f"ok {len(well) - _SHOWN} others")
-    if not view.endpoints:
+    if not view.endpoints and not view.trouble:
         lines += _wrapped("no endpoint yet. Deploy a version: mlconsole deploy MODEL@VERSION")
     return [*lines, "watch   nobody: look here yourself"]
 
@@ -80,6 +89,8 @@ def _line(view: StatusView) -> str:
 
     ascii_only = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
     worst = view.endpoints[0] if view.endpoints else None
+    if worst is None and view.trouble:
+        return _cut(f"{SIGNS[State.NO_DATA][ascii_only]} blind: {view.trouble}", 40)
     if worst is None or worst.state is State.OK:
         return f"{SIGNS[State.OK][ascii_only]}{len(view.endpoints)}"
     sign = SIGNS[worst.state][ascii_only]

@@ -21,13 +21,16 @@ _Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", autocompletion=com
 def set_traffic(
     run: Run,
     endpoint: _Endpoint,
-    shares: Annotated[list[str] | None, typer.Argument(metavar="VARIANT=PERCENT…")] = None,
+    shares: Annotated[list[str] | None, typer.Argument(metavar="VARIANT=PERCENT")] = None,
     slice_value: Annotated[str | None, typer.Option("--slice", metavar="KEY=VALUE", help="Only for requests of that slice.")] = None,
     shadow: Annotated[
         str | None, typer.Option("--shadow", metavar="VARIANT=PERCENT|none", help="Copies for a variant; left out, it stays.")
     ] = None,
 ) -> None:
-    """Set shares. Who is not named gets 0; but one serving variant left unnamed takes the rest."""
+    """Set shares, for all requests or one slice; a shadow.
+
+    Who is not named gets 0; but exactly one serving variant left unnamed takes the rest.
+    """
     from mlconsole.engine.planning import plan_traffic
 
     named = {name: parse_percent(value) for name, value in pairs(shares or [], "a share: VARIANT=PERCENT is wanted, like v4=10").items()}
@@ -50,7 +53,7 @@ def set_traffic(
 
 @command(app, "clear", changing=True)
 def clear(run: Run, endpoint: _Endpoint, slice_value: Annotated[str, typer.Option("--slice", metavar="KEY=VALUE")]) -> None:
-    """Take a slice's own split away: it is served like all the others again."""
+    """Let a slice be served like all the others again."""
     from mlconsole.engine.planning import plan_traffic
 
     first_repair(run, endpoint)
@@ -59,7 +62,7 @@ def clear(run: Run, endpoint: _Endpoint, slice_value: Annotated[str, typer.Optio
 
 @command(app, "show")
 def show(run: Run, endpoint: _Endpoint) -> None:
-    """Desired, reported and observed shares (the same as `endpoints show`)."""
+    """The same as `endpoints show`."""
     from mlconsole.cli.endpoints import show as look
 
     look(run, endpoint)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from mlconsole.core.live import Difference, Live, traffic_differences, variant_differences
+from mlconsole.core.live import Difference, Live, LiveVariant, VariantState, traffic_differences, variant_differences
 from mlconsole.core.models import Json
 from mlconsole.core.releases import Variant
 from mlconsole.core.traffic import Traffic
@@ -67,6 +67,14 @@ def outstanding(step: Step, live: Live) -> tuple[Difference, ...]:
     elif step.gone and live.traffic is not None:
         found += traffic_differences(live.traffic, None)
     return tuple(found)
+
+
+def after(step: Step, live: Live) -> Live:
+    """The live state as it would be once the step had worked."""
+    touched = {*step.removes, *(variant.name for variant in step.ensures)}
+    kept = [variant for variant in live.variants if variant.name not in touched]
+    new = [LiveVariant(v.name, VariantState.READY, v.model, v.version, v.digest) for v in step.ensures]
+    return replace(live, variants=(*kept, *new), traffic=None if step.gone else step.traffic or live.traffic)
 
 
 def in_order(steps: Iterable[Step]) -> tuple[Step, ...]:

@@ -57,15 +57,16 @@ def _or(names: list[str]) -> str:
 
 def duration(seconds: float) -> str:
     """A length of time as the screens write it: `4 ms`, `12 s`, `3 min`, `1 h 09`, `5 d`."""
-    if seconds < 1:
+    # Rounded first: 0.9996 s is `1 s`, not `1000 ms`.
+    if round(seconds * 1000) < 1000:
         return f"{max(0, round(seconds * 1000))} ms"
-    if seconds < 120:
+    if round(seconds) < 120:
         return f"{round(seconds)} s"
-    if seconds < 3600:
-        return f"{round(seconds / 60)} min"
-    if seconds < 86_400:
-        hours, minutes = divmod(round(seconds / 60), 60)
-        return f"{hours} h {minutes:02d}"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 1440:
+        return f"{minutes // 60} h {minutes % 60:02d}"
     return f"{round(seconds / 86_400)} d"
 
 

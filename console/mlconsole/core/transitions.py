@@ -136,20 +136,17 @@ def revert_target(history: Sequence[tuple[Release, Standing]]) -> Release | None
     if live is None:
         return None
     if live.kind is ReleaseKind.REVERT:
-        stood = [f"#{release.number}" for release, standing in history if standing is Standing.PAST and release.number < live.number]
+        stood = [f"#{release.number}" for release, standing in history if _stood(release, standing, live)]
         one_of = f", one of {', '.join(stood[:5])}" if stood else ""
         raise UsageError(
             f"#{live.number} is a revert already (equal to #{live.equals}): a second one in a row needs to know where to.",
             next=f"Name it: --to RELEASE{one_of} (mlconsole releases list).",
         )
-    return next(
-        (
-            release
-            for release, standing in history
-            if standing is Standing.PAST and release.number < live.number and release.content != NOTHING
-        ),
-        None,
-    )
+    return next((release for release, standing in history if _stood(release, standing, live)), None)
+
+
+def _stood(release: Release, standing: Standing, live: Release) -> bool:
+    return standing is Standing.PAST and release.number < live.number and release.content != NOTHING
 
 
 def check_limits(

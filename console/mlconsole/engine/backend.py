@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ from mlconsole.plugin.roles import (
 )
 from mlconsole.workspace import Environment, Workspace, options_for
 
-_READ = 10.0
+_READ, _CHANGE = 10.0, 30.0
+"""Seconds after which a reading call counts as not answered, and a changing one as unknown."""
 _WORSE = {Transition.SETTLED: 0, Transition.IN_PROGRESS: 1, Transition.FAILED: 2}
 
 
@@ -144,6 +146,10 @@ class Backend:
         role: Predictions | None = self._role("predictions")
         return _Timed(role, self._calls) if role is not None else None
 
+    def attended(self, look: Callable[[], None]) -> AbstractContextManager[None]:
+        """While in it, `look` is called at least every second while this thread waits for the backend; what it raises ends the waiting."""
+        return self._calls.attended(look)
+
     # Changing.
 
     def start(self, endpoint: str, step: Step, order: Order) -> None:
@@ -151,7 +157,7 @@ class Backend:
         role = self._serving() if step.role == "serving" else self._traffic()
         if role is None:
             raise Refused(f"No role here carries out {step.role} steps.")
-        self._calls.change(step.summary, lambda: role.start(endpoint, step, order), deadline=min(30.0, step.deadline))
+        self._calls.change(step.summary, lambda: role.start(endpoint, step, order), deadline=min(_CHANGE, step.deadline))
 
     # What lives on this machine, and what else a plugin offers.
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from mlconsole.core.live import fingerprint
+from mlconsole.core.live import Transition, VariantState, fingerprint
 from mlconsole.core.operations import Cause, Operation, OperationState, Wanted
 from mlconsole.core.plans import Plan
 from mlconsole.core.releases import ReleaseKind, describe_content
 from mlconsole.core.text import did_you_mean, duration
 from mlconsole.engine.access import Deed
 from mlconsole.engine.artifacts import check_artifact
-from mlconsole.engine.driving import LEASE_SECONDS, Drive, Stop
+from mlconsole.engine.driving import Drive
+from mlconsole.engine.holding import LEASE_SECONDS, LeftBetween, Stop
 from mlconsole.engine.planning import find_version
 from mlconsole.engine.telling import operation_view
 from mlconsole.engine.views import Outcome
 from mlconsole.plugin.errors import (
     ConfirmationNeeded,
+    Conflict,
     Locked,
     MLConsoleError,
     PlanOutdated,
@@ -39,6 +42,8 @@ def confirmed(plan: Plan, *, yes: bool, typed: str | None) -> None:
         ConfirmationNeeded: not yet; `next` says what to add.
     """
     if plan.confirm is None:
+        if typed is not None and typed != plan.endpoint:
+            raise ConfirmationNeeded(f'"{typed}" is not {plan.endpoint}. Nothing has happened.', next="Add --yes.")
         if not yes and typed is None:
             raise ConfirmationNeeded(
                 "Nobody said yes to this plan, and there is no terminal to ask. Nothing was changed.", next="Add --yes."
@@ -64,6 +69,7 @@ def run(session: Session, plan: Plan, *, stop: Stop | None = None) -> Outcome:
     session.access.require(_DEEDS.get(plan.kind, Deed.GO_FORWARD))
     if plan.nothing_to_do:
         raise UsageError("Nothing to do.")
+    _check_environment(session, f"Plan {plan.id}", plan.environment)
     _check_artifacts(session, plan)
     began = session.clock.elapsed()
     lease = session.registry.take_lease(
@@ -89,11 +95,7 @@ def apply(session: Session, plan_id: str) -> Plan:
     if plan is None:
         known = [stored.id for stored in session.registry.plans(session.environment.name, limit=20)]
         raise UnknownName(f'There is no plan "{plan_id}". {did_you_mean(plan_id, known)}')
-    if plan.environment != session.environment.name:
-        raise UsageError(
-            f"Plan {plan.id} is for {plan.environment}, this is {session.environment.name}. Nothing was changed.",
-            next=f"Add --env {plan.environment}.",
-        )
+    _check_environment(session, f"Plan {plan.id}", plan.environment)
     if session.registry.plan_used(plan.id):
         raise PlanOutdated(
             f"Plan {plan.id} was run already; a plan runs once.", next=f"mlconsole history show {plan.id} tells how it went."
@@ -111,7 +113,8 @@ def interrupted_first(session: Session, endpoint: str, *, stop: Stop | None = No
     scope = session.backend.scope(endpoint)
     for operation in session.registry.unfinished(session.environment.name):
         if operation.plan.scope == scope:
-            session.tell("note", f"change {operation.id} of {operation.endpoint} was interrupted; finishing it first")
+            if not is_alive(session, operation):
+                session.tell("note", f"change {operation.id} of {operation.endpoint} was interrupted; finishing it first")
             return recover(session, operation, stop=stop)
     return None
 
@@ -123,6 +126,7 @@ def recover(session: Session, operation: Operation, *, stop: Stop | None = None)
         Locked: its driver is alive.
     """
     session.access.require(Deed.RECOVER)
+    _check_environment(session, f"Change {operation.id}", operation.environment)
     began = session.clock.elapsed()
     lease = session.registry.take_lease(
         operation.environment,
@@ -142,28 +146,35 @@ def recover(session: Session, operation: Operation, *, stop: Stop | None = None)
 
 
 def go_back_now(session: Session, endpoint: str, *, stop: Stop | None = None) -> Outcome | None:
-    """Make a change that is running, or was interrupted, on this endpoint go back; None when there is none. Abort always wins: a driver
-    that does not obey within 10 s is taken over.
+    """Make a change that is running, or was interrupted, on this endpoint go back. Abort always wins: a driver that does not obey within
+    10 s is taken over. None when there is none, or when it came to stand before it could be asked: going back is a plan of its own then.
 
     Raises:
+        LeftBetween: a person stopped waiting for it.
         StillRunning: it is going back, but not there yet when the deadline ended.
     """
     session.access.require(Deed.GO_BACK)
     running = next((one for one in session.registry.unfinished(session.environment.name) if one.endpoint == endpoint), None)
     if running is None:
         return None
-    session.registry.ask(running.id, Wanted.GO_BACK, session.actor)
-    session.tell("note", f"asked change {running.id} to go back to {describe_content(running.revert_to)}")
+    with suppress(Conflict):  # it came to its end just now; the loop sees to which
+        session.registry.ask(running.id, Wanted.GO_BACK, session.actor)
+        session.tell("note", f"asked change {running.id} to go back to {describe_content(running.revert_to)}")
     began = session.clock.elapsed()
     while session.clock.elapsed() - began < session.deadline:
-        now = session.registry.operation(running.id)
-        if now is None or now.state.terminal:
-            return outcome(now or running, session.clock.elapsed() - began)
+        now = session.registry.operation(running.id) or running
+        if now.state.terminal:
+            return None if now.state is OperationState.DONE else outcome(now, session.clock.elapsed() - began)
         if not is_alive(session, now):
             try:
                 return recover(session, now, stop=stop)
             except Locked:
                 pass  # somebody else was quicker
+        if stop is not None and stop.times:
+            raise LeftBetween(
+                f"Change {running.id} of {endpoint} was asked to go back, and does that without you.",
+                next=f"mlconsole wait {running.id} --env {running.environment}",
+            )
         session.clock.sleep(0.2)
     raise StillRunning(
         f"{endpoint} is still going back after {duration(session.deadline)}.",
@@ -204,11 +215,13 @@ def find_operation(session: Session, what: str) -> Operation:
 
     Raises:
         UnknownName: nothing of that name.
+        UsageError: that change is of another environment.
     """
+    environment = session.environment.name
     operation = session.registry.operation(what)
     if operation is not None:
+        _check_environment(session, f"Change {operation.id}", operation.environment)
         return operation
-    environment = session.environment.name
     endpoint, hash_sign, number = what.partition("#")
     if hash_sign and number.isdigit():
         recorded = session.registry.release(environment, endpoint, int(number))
@@ -220,7 +233,7 @@ def find_operation(session: Session, what: str) -> Operation:
         recent = session.registry.operations(environment, limit=50)
         known = [*(one.id for one in recent), *(one.endpoint for one in recent)]
         raise UnknownName(
-            f'There is no change "{what}" in {environment}. {did_you_mean(what, known)}', next="mlconsole history shows them."
+            f'There is no change "{what}" in {environment}. {did_you_mean(what, known)}', next="mlconsole history list shows them."
         )
     return operation
 
@@ -260,24 +273,44 @@ def _begin(session: Session, plan: Plan, lease: Lease) -> Operation:
     return session.registry.start_operation(plan, session.actor, lease, plan.now, plan.made_from_release)
 
 
+def _check_environment(session: Session, what: str, environment: str) -> None:
+    if environment != session.environment.name:
+        raise UsageError(
+            f"{what} is for {environment}, this is {session.environment.name}. Nothing was changed.", next=f"Add --env {environment}."
+        )
+
+
 def _check_state(session: Session, plan: Plan) -> None:
     live = session.backend.describe(plan.endpoint)
     recorded = session.registry.live_release(plan.environment, plan.endpoint)
     number = recorded.release.number if recorded else None
-    if fingerprint(live) != plan.made_from or number != plan.made_from_release:
-        made_from = f"#{plan.made_from_release}" if plan.made_from_release else "no release"
+    if number != plan.made_from_release:
+        made_from, now = (f"#{one}" if one else "no release" for one in (plan.made_from_release, number))
         raise PlanOutdated(
-            f"Plan {plan.id} was made from another state of {plan.endpoint} ({made_from}; live is now #{number}). Nothing was changed.",
+            f"Plan {plan.id} was made from another state of {plan.endpoint} ({made_from}; live is now {now}). Nothing was changed.",
             next=f"Plan it again: {plan.command}",
         )
+    if fingerprint(live) != plan.made_from:
+        raise PlanOutdated(
+            f"{plan.endpoint} was changed outside mlconsole since plan {plan.id} was made. Nothing was changed.",
+            next=f"Plan it again: {plan.command}",
+        )
+    if live.transition is Transition.IN_PROGRESS and plan.kind is not ReleaseKind.REVERT:
+        raise Conflict(f"{plan.endpoint} is changing at the backend just now. Nothing was changed.", next="Try again when it is settled.")
 
 
 def _check_artifacts(session: Session, plan: Plan) -> None:
-    """A version that has to be brought up must still be the bytes that were registered; going back is never held up by it."""
+    """A version that has to be brought up must still be the bytes that were registered; going back is never held up by it, nor is what
+    runs already (one update of a backend may name that, too).
+    """
     if plan.kind is ReleaseKind.REVERT:
         return
-    for variant in (variant for step in plan.steps for variant in step.ensures):
-        check_artifact(session, find_version(session, variant.model, variant.version))
+    wanted = {variant.name: variant for step in plan.steps for variant in step.ensures}
+    live = session.backend.describe(plan.endpoint) if wanted else None
+    for variant in wanted.values():
+        there = live.variant(variant.name) if live else None
+        if there is None or there.state is not VariantState.READY or there.digest != variant.digest:
+            check_artifact(session, find_version(session, variant.model, variant.version))
 
 
 __all__ = [

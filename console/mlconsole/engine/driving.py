@@ -1,59 +1,46 @@
 """The driver: carries a plan out step by step, journaled and read back; goes back to the stored revert target when it does not stand.
 
 Intent is committed before each effect (invariant 1); every step is described, compared, started, polled and read back (2); success is the
-live state equal to the release (3); the row of control is read before each step and at least every second (5).
+live state equal to the release, and at rest (3); the row of control is read before each step and at least every second (5).
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mlconsole.core.live import Live, Transition, VariantState, differences, fingerprint
-from mlconsole.core.models import Json, ModelVersion
-from mlconsole.core.operations import Cause, Lease, Operation, OperationState, StepRecord, StepState, Wanted
+from mlconsole.core.live import Difference, Live, Transition, VariantState, differences, fingerprint
+from mlconsole.core.models import ModelVersion
+from mlconsole.core.operations import Cause, Lease, Operation, OperationState, StepState
 from mlconsole.core.plans import Plan
 from mlconsole.core.releases import Content, ReleaseKind, Standing, describe_content
-from mlconsole.core.steps import Phase, Step, outstanding
+from mlconsole.core.steps import Phase, Step, after, outstanding
 from mlconsole.core.text import duration, neutralise
 from mlconsole.engine.gates import run_gate
-from mlconsole.engine.patience import Heart, Patience
+from mlconsole.engine.holding import LEASE_SECONDS, GoBack, Hold, LeftBetween, Stop
+from mlconsole.engine.journaling import StepLines
+from mlconsole.engine.patience import Patience
 from mlconsole.engine.planning import as_live, in_steps
-from mlconsole.plugin.errors import AuthFailed, Conflict, MLConsoleError, StillRunning, Throttled, Unavailable
+from mlconsole.plugin.errors import (
+    AuthFailed,
+    BackendError,
+    Conflict,
+    MLConsoleError,
+    OutcomeUnknown,
+    RegistryUnusable,
+    StillRunning,
+    Throttled,
+    Unavailable,
+)
 from mlconsole.plugin.roles import Order
 
 if TYPE_CHECKING:
     from mlconsole.engine.session import Session
 
-LEASE_SECONDS = 10.0
-"""A lease not renewed for so long is dead, and whoever asked to go back takes it (invariant 5)."""
-
-
-class Stop:
-    """How a person interrupts a running change: the first time it goes back, the second time it is left as it is."""
-
-    def __init__(self) -> None:
-        self.times = 0
-
-    def press(self) -> None:
-        """Ask once more."""
-        self.times += 1
-
-
-class LeftBetween(MLConsoleError):
-    """A person left a change unfinished; nothing watches it now."""
-
-    code = "interrupted"
-    exit_code = 130
-
-
-@dataclass
-class _GoBack(Exception):
-    cause: Cause
-    problem: str
+_SURE = 3
+"""How many looks in a row have to find that a backend undid a step by itself: a single one may have read an old state."""
 
 
 class Drive:
@@ -62,24 +49,29 @@ class Drive:
     def __init__(self, session: Session, operation: Operation, lease: Lease, stop: Stop) -> None:
         self._session, self._registry, self._backend = session, session.registry, session.backend
         self._clock = session.clock
-        self.operation, self._lease, self._stop = operation, lease, stop
+        self.operation = operation
         self._plan: Plan = operation.plan
-        self._next_index = len(self._registry.steps(operation.id))
-        self._lost: MLConsoleError | None = None
-        self._ended = threading.Event()
+        self._hold = Hold(session, operation, lease, stop)
+        self._lines = StepLines(session, operation.id, self._hold)
+        self._blind = ""
+        """Why the live state could not be read when it was last looked at."""
+        self._taken: list[Step] = []
+        """Steps that the backend took, and whose effect was not seen (yet)."""
+        self._unknown: list[Step] = []
+        """Steps whose call never came back: it may still do something."""
 
     def run(self) -> Operation:
         """Go forward; on any failure, or when asked, go back."""
-        with self._heart():
+        with self._driving():
             try:
                 self._forward()
-            except _GoBack as why:
-                self._go_back(why.cause, why.problem)
+            except GoBack as why:
+                self._go_back(why)
         return self._after()
 
     def resume(self) -> Operation:
         """End a change whose driver is gone: fully new if it had arrived (or is a revert itself), else fully back. Never between."""
-        with self._heart():
+        with self._driving():
             self._close_open_steps()
             try:
                 if self._going_back:
@@ -89,16 +81,29 @@ class Drive:
                 elif self._plan.kind is ReleaseKind.REVERT:
                     self._forward()
                 else:
-                    raise _GoBack(Cause.INTERRUPTED, "whoever drove it was gone before it had come to stand")
-            except _GoBack as why:
-                self._go_back(why.cause, why.problem)
+                    raise GoBack(Cause.INTERRUPTED, "whoever drove it was gone before it had come to stand")
+            except GoBack as why:
+                self._go_back(why)
         return self._after()
+
+    @contextmanager
+    def _driving(self) -> Iterator[None]:
+        try:
+            with self._hold, self._backend.attended(self._obey):
+                yield
+        except RegistryUnusable as error:
+            one = self.operation
+            message = error.message.removesuffix(" Nothing was changed.")
+            raise type(error)(
+                f"{message} Change {one.id} of {one.endpoint} stopped where it was; nobody drives it now.",
+                next=f"{error.next} Then mlconsole recover {one.id} --env {one.environment} finishes it.".strip(),
+            ) from error
 
     # Forward.
 
     def _forward(self) -> None:
         steps = self._plan.steps
-        done = self._steps_done()
+        done = self._lines.ended(StepState.DONE)
         for number, step in enumerate(steps, 1):
             if step.phase is Phase.CHECK and step in done:
                 continue
@@ -109,165 +114,212 @@ class Drive:
         self._finish(OperationState.DONE)
 
     def _settle(self, wanted: Content) -> None:
-        """Read the whole release back: an operation succeeds only when the live state equals it."""
-        waited = Patience(self._clock, 30.0)
+        """Read the whole release back: an operation succeeds only when the live state equals it, and nothing is under way any more."""
+        differs, moves = Patience(self._clock, 30.0), Patience(self._clock, self._session.deadline)
         while True:
             self._obey()
             live = self._describe()
             left = differences(live, wanted) if live is not None else ()
-            if live is not None and not left:
+            moving = live is not None and live.transition is Transition.IN_PROGRESS
+            if live is not None and not left and not moving:
                 return
-            if waited.over():
-                told = "; ".join(str(difference) for difference in left) or "the backend did not answer"
-                raise _GoBack(Cause.STEP, f"the live state is not what was asked for: {neutralise(told)}")
-            waited.rest()
+            if (moves if moving else differs).over():
+                told = _told(left) or self._blind or "the backend is still changing it"
+                raise GoBack(Cause.STEP, f"the live state is not what was asked for: {told}")
+            differs.rest()
 
     # One step.
 
-    def _carry_out(self, step: Step, *, back: bool) -> None:
-        live = self._described(step)
-        record = StepRecord(
-            operation=self.operation.id,
-            index=self._next_index,
-            step=step,
-            back=back,
-            found=_found(live),
-            started=self._clock.now(),
-        )
-        self._next_index += 1
-        self._registry.intend_step(record, self._lease)
+    def _carry_out(self, step: Step, *, back: bool, again: bool = False) -> None:
+        """Journal, start, poll and read back one step. `again`: start it though its effect is there."""
+        live = self._described(step.deadline)
+        record = self._lines.intend(step, live, back=back)
         try:
-            read_back = self._gate(step) if step.role == "gate" else self._native(step, live)
-        except _GoBack as why:
-            self._close(record, StepState.FAILED, problem=why.problem)
+            read_back = self._gate(step) if step.role == "gate" else self._native(step, live, again=again)
+        except GoBack as why:
+            # Who is asked to go back in the middle of a step does not know what came of it.
+            self._lines.close(record, StepState.UNKNOWN if why.cause is Cause.ASKED else StepState.FAILED, problem=why.problem)
             raise
         except MLConsoleError as error:
-            if error is not self._lost:
-                self._close(record, StepState.UNKNOWN, problem=error.message)
+            if error is not self._hold.lost:
+                self._lines.close(record, StepState.UNKNOWN, problem=error.message)
             raise
-        self._close(record, StepState.DONE, read_back=read_back)
+        self._lines.close(record, StepState.DONE, read_back=read_back)
         self._session.tell("done", f"{step.summary}: {read_back}")
 
     def _gate(self, step: Step) -> str:
-        result = run_gate(self._session, self.operation.endpoint, step)
+        try:
+            result = run_gate(self._session, self.operation.endpoint, step, self._obey)
+        except (LeftBetween, RegistryUnusable):
+            raise
+        except MLConsoleError as error:
+            if error is self._hold.lost:
+                raise
+            raise GoBack(Cause.GATE, f"{step.summary}: {error.message}") from error
         if not result.passed:
-            raise _GoBack(Cause.GATE, result.problem)
+            raise GoBack(Cause.GATE, result.problem)
         return result.text
 
-    def _native(self, step: Step, live: Live) -> str:
+    def _native(self, step: Step, before: Live, *, again: bool) -> str:
         """Start the step unless its effect is there already, and poll until it is."""
-        if not outstanding(step, live):
+        if not again and not outstanding(step, before):
             return "already so"
         patience = Patience(self._clock, step.deadline)
         started = progressed = False
         may_start = True
+        undone = 0
         problem = ""
         while True:
             if not started and may_start:
                 started, problem = self._start(step)
-            if not self._going_back:
-                self._obey()
+            self._obey()
             seen = self._describe()
             # After a call with an unknown outcome nothing is sent again before the endpoint was seen at rest.
             may_start = seen is not None and seen.transition is not Transition.IN_PROGRESS
             if seen is not None:
                 left = outstanding(step, seen)
-                if not left:
-                    return _told(step)
-                progressed = progressed or seen.transition is Transition.IN_PROGRESS
-                if started:
-                    self._check_failed(step, seen, progressed)
-                problem = "; ".join(str(difference) for difference in left)
+                if not left and (started or not again):
+                    self._taken = [other for other in self._taken if other is not step]
+                    return in_steps(step)
+                progressed = progressed or (started and not may_start)
+                self._check_failed(step, before, seen, started=started, progressed=progressed)
+                undone = undone + 1 if progressed and seen.transition is Transition.SETTLED else 0
+                if undone >= _SURE:
+                    reason = f" Its reason: {seen.reason}" if seen.reason else ""
+                    what = f"the backend says it is settled, but rolled it back by itself ({_told(left)})"
+                    raise GoBack(Cause.STEP, f"{step.summary}: {what}.{reason}")
+                problem = _told(left) if started else problem or _told(left)
+            else:
+                problem = self._blind
             if patience.over():
-                raise _GoBack(Cause.STEP, f"{step.summary}: after {duration(step.deadline)} still not so ({neutralise(problem)})")
+                raise GoBack(Cause.TIMEOUT, f"{step.summary}: after {duration(step.deadline)} still not so ({problem.rstrip('.')})")
             if patience.worth_telling():
-                self._session.tell("waiting", f"{step.summary}: {neutralise(problem) or 'the backend does not answer'} ({patience.told()})")
+                self._session.tell("waiting", f"{step.summary}: {neutralise(problem)} ({patience.told()})")
             patience.rest()
 
     def _start(self, step: Step) -> tuple[bool, str]:
         """Whether the backend took the step. Not taken is not failed: an unreachable or throttling backend is described and asked again."""
-        order = Order(self._lease.token, self._release_name(), self._versions())
+        order = Order(self._hold.token, self._release_name(), self._versions())
         try:
             self._backend.start(self.operation.endpoint, step, order)
-        except (Throttled, Unavailable) as error:
+        except GoBack:
+            self._abandon(step)
+            raise
+        except OutcomeUnknown as error:
+            self._abandon(step)
+            return False, error.message
+        except (Throttled, Unavailable, AuthFailed) as error:
             return False, error.message
         except Conflict as error:
-            self._hold_lease(error)
-            raise _GoBack(Cause.STEP, f"{step.summary}: {error.message}") from error
-        except MLConsoleError as error:
-            raise _GoBack(Cause.STEP, f"{step.summary}: {error.message}") from error
+            if error is self._hold.lost:
+                raise
+            # Perhaps somebody took this change over; then this driver ends and touches nothing more.
+            self._hold.renew()
+            if self._going_back:
+                return False, error.message  # the backend is busy; there is no other way than to wait
+            raise GoBack(Cause.STEP, f"{step.summary}: {error.message}") from error
+        except BackendError as error:
+            raise GoBack(Cause.STEP, f"{step.summary}: {error.message}") from error
+        self._unknown = [other for other in self._unknown if other.role != step.role]
+        self._taken.append(step)
         return True, ""
 
-    def _check_failed(self, step: Step, seen: Live, progressed: bool) -> None:
+    def _abandon(self, step: Step) -> None:
+        self._unknown.append(step)
+        self._hold.renew_fence()
+
+    def _check_failed(self, step: Step, before: Live, seen: Live, *, started: bool, progressed: bool) -> None:
+        """Whether the step is seen to have failed. What was ill before it says nothing until the step had its turn."""
+        over = progressed and seen.transition is not Transition.IN_PROGRESS
         for wanted in step.ensures:
-            there = seen.variant(wanted.name)
-            if there is not None and there.state is VariantState.FAILED:
-                why = neutralise(there.reason) or "the backend gives no reason"
-                raise _GoBack(Cause.STEP, f"{wanted.name} did not come up: {why}")
-        if seen.transition is Transition.FAILED:
-            raise _GoBack(Cause.STEP, f"{step.summary}: the backend says it failed: {neutralise(seen.reason)}")
-        if progressed and seen.transition is Transition.SETTLED:
-            left = "; ".join(str(difference) for difference in outstanding(step, seen))
-            reason = f" Its reason: {neutralise(seen.reason)}" if seen.reason else ""
-            raise _GoBack(Cause.STEP, f"{step.summary}: the backend says it is settled, but rolled it back by itself ({left}).{reason}")
+            there, was = seen.variant(wanted.name), before.variant(wanted.name)
+            if there is None or there.state is not VariantState.FAILED:
+                continue
+            if over or was is None or was.state is not VariantState.FAILED or was.since != there.since:
+                raise GoBack(Cause.STEP, f"{wanted.name} did not come up: {there.reason or 'the backend gives no reason'}")
+        if started and seen.transition is Transition.FAILED and (over or before.transition is not Transition.FAILED):
+            raise GoBack(Cause.STEP, f"{step.summary}: the backend says it failed: {seen.reason or 'it gives no reason'}")
 
     # Back.
 
-    def _go_back(self, cause: Cause, problem: str) -> None:
-        self.operation = replace(self.operation, state=OperationState.GOING_BACK, cause=cause, problem=problem)
-        self._registry.set_state(self.operation.id, OperationState.GOING_BACK, self._lease, cause=cause, problem=problem)
-        self._session.tell("going back", f"{problem}. Going back to {describe_content(self.operation.revert_to)}")
+    def _go_back(self, why: GoBack) -> None:
+        state = OperationState.GOING_BACK
+        self.operation = replace(self.operation, state=state, cause=why.cause, problem=why.problem)
+        self._hold.write(
+            lambda lease: self._registry.set_state(self.operation.id, state, lease, cause=why.cause, problem=why.problem),
+        )
+        self._session.tell("going back", f"{why.problem}. Going back to {describe_content(self.operation.revert_to)}")
         self._back_until_there()
 
     def _back_until_there(self) -> None:
         target = self.operation.revert_to
+        in_place = fingerprint(as_live(target, self.operation.endpoint))
         patience = Patience(self._clock, self._session.deadline)
+        again = Patience(self._clock, self._session.deadline, longest=10.0)  # what was refused is not asked for twice a second
         trouble = ""
         while True:
-            self._obey_going_back()
+            self._obey()
             live = self._describe()
             if live is not None:
-                if not differences(live, target):
+                left = differences(live, target)
+                moving = live.transition is Transition.IN_PROGRESS
+                # What was ill before, or cannot be mended from here, is told and not hidden; but everything is in its place again.
+                if left and not (trouble and fingerprint(live) == in_place):
+                    trouble = self._round(live, target)
+                elif moving or self._unknown:
+                    trouble = self._forestall(live, target, moving=moving) or trouble
+                else:
+                    if left:
+                        self.operation = replace(self.operation, problem=f"{self.operation.problem}; {trouble}")
                     return self._finish(OperationState.WENT_BACK)
-                if trouble and fingerprint(live) == fingerprint(as_live(target, live.endpoint)):
-                    # Everything is in its place again; what was ill before, or cannot be mended from here, is told and not hidden.
-                    self.operation = replace(self.operation, problem=f"{self.operation.problem}; {trouble}")
-                    return self._finish(OperationState.WENT_BACK)
-                trouble = self._one_round_back(live, target)
+            why = neutralise(trouble or self._blind or "the backend is still changing it").rstrip(".")
             if patience.over():
                 raise StillRunning(
-                    f"{self.operation.endpoint} is not back yet after {duration(self._session.deadline)}: "
-                    f"{trouble or 'the backend does not answer'}.",
-                    next=f"mlconsole recover {self.operation.id} goes on with it.",
+                    f"{self.operation.endpoint} is not back yet after {duration(self._session.deadline)}: {why}. "
+                    f"Nobody drives change {self.operation.id} now.",
+                    next=f"mlconsole recover {self.operation.id} --env {self.operation.environment} goes on with it.",
                 )
-            patience.rest()
+            if patience.worth_telling():
+                self._session.tell("waiting", f"going back: {why} ({patience.told()})")
+            (again if trouble else patience).rest(self._obey)
 
-    def _one_round_back(self, live: Live, target: Content) -> str:
-        """Carry out what is left on the way back; what went wrong, if anything."""
+    def _round(self, live: Live, target: Content, *, only: str | None = None) -> str:
+        """Carry out what leads from a live state to the target; what went wrong, if anything. `only`: the steps of that role, and started
+        even though their effect is there.
+        """
         try:
             for step in self._backend.steps(live, target):
-                self._obey_going_back()
-                self._session.tell("step", f"back: {step.summary}")
-                self._carry_out(step, back=True)
-        except _GoBack as why:
+                if only in (None, step.role):
+                    self._obey()
+                    self._session.tell("step", f"back: {step.summary}")
+                    self._carry_out(step, back=True, again=only is not None)
+        except GoBack as why:
             return why.problem
-        except (Throttled, Unavailable) as error:
+        except BackendError as error:
+            if error is self._hold.lost:
+                raise
             return error.message
         return ""
+
+    def _forestall(self, live: Live, target: Content, *, moving: bool) -> str:
+        """Everything is in its place, but a step may yet come true: it is under way, or its call never came back. What it would do is
+        undone in advance, under a newer token; from then on the backend refuses the older call. What went wrong with that, if anything.
+        """
+        steps = [*self._unknown, *(self._taken if moving else ())]
+        self._unknown = []
+        trouble = [told for step in steps if (told := self._round(after(step, live), target, only=step.role))]
+        if not trouble:
+            self._taken = []
+        return "; ".join(trouble)
 
     # Around.
 
     def _finish(self, state: OperationState) -> None:
         undone = self._plan.kind is ReleaseKind.REVERT and self._plan.now != self._plan.then
         former = Standing.REVERTED if undone else Standing.PAST
-        self._ended.set()
-        self._registry.finish(
-            self.operation.id,
-            state,
-            self._lease,
-            cause=self.operation.cause,
-            problem=self.operation.problem,
-            former=former,
+        one = self.operation
+        self._hold.end(
+            lambda lease: self._registry.finish(one.id, state, lease, cause=one.cause, problem=one.problem, former=former),
         )
 
     def _after(self) -> Operation:
@@ -275,86 +327,52 @@ class Drive:
         return stored if stored is not None else self.operation
 
     def _arrived(self) -> bool:
-        """Whether an interrupted change had come to stand: every gate passed, and the live state is the new release."""
-        passed = self._steps_done()
+        """Whether an interrupted change had come to stand: every gate passed, nobody asked to go back, the live state is as wanted."""
+        self._obey()
+        passed = self._lines.ended(StepState.DONE)
         if any(step.phase is Phase.CHECK and step not in passed for step in self._plan.steps):
             return False
-        live = self._described(None)
-        return not differences(live, self._plan.then)
-
-    def _steps_done(self) -> list[Step]:
-        """The steps forward that the journal knows to be done."""
-        records = self._registry.steps(self.operation.id) if self._next_index else []
-        return [record.step for record in records if record.state is StepState.DONE and not record.back]
+        live = self._described(60.0)
+        return live.transition is not Transition.IN_PROGRESS and not differences(live, self._plan.then)
 
     def _close_open_steps(self) -> None:
-        """Steps that were intended when the driver died: perhaps they happened. Say which, from the live state."""
-        open_steps = [record for record in self._registry.steps(self.operation.id) if record.state is StepState.INTENDED]
-        live = self._described(None) if open_steps else None
-        for record in open_steps:
-            happened = record.step.role != "gate" and live is not None and not outstanding(record.step, live)
-            state = StepState.DONE if happened else StepState.UNKNOWN
-            self._close(
-                record, state, read_back="found so after an interruption" if happened else "", problem="" if happened else "interrupted"
-            )
-
-    def _close(self, record: StepRecord, state: StepState, *, read_back: str = "", problem: str = "") -> None:
-        self._registry.close_step(replace(record, state=state, ended=self._clock.now(), read_back=read_back, problem=problem), self._lease)
+        if records := self._lines.open():
+            live: Live | None = None
+            with suppress(GoBack):  # asked for, or not described: either way it is looked at again in a moment
+                live = self._described(60.0)
+            self._lines.close_found(records, live)
+        self._taken, self._unknown = self._lines.ended(StepState.FAILED), self._lines.ended(StepState.UNKNOWN)
 
     def _describe(self) -> Live | None:
-        """The live state; None when the backend does not answer just now."""
+        """The live state; None when the backend does not tell it just now, and `_blind` why."""
         try:
-            return self._backend.describe(self.operation.endpoint)
-        except (Throttled, Unavailable, AuthFailed):
+            live = self._backend.describe(self.operation.endpoint)
+        except BackendError as error:
+            if error is self._hold.lost:
+                raise
+            self._blind = error.message
             return None
+        self._blind = ""
+        return live
 
-    def _described(self, step: Step | None) -> Live:
+    def _described(self, seconds: float) -> Live:
         """The live state, waited for; nothing is started blindly (invariant 2)."""
-        patience = Patience(self._clock, step.deadline if step else 60.0)
-        while True:
-            try:
-                return self._backend.describe(self.operation.endpoint)
-            except (Throttled, Unavailable) as error:
-                if patience.over():
-                    raise
-                if patience.worth_telling():
-                    self._session.tell("waiting", f"{neutralise(error.message)} ({patience.told()})")
-            if not self._going_back:
-                self._obey()
+        patience = Patience(self._clock, seconds)
+        while (live := self._describe()) is None:
+            if patience.over():
+                raise GoBack(Cause.TIMEOUT, f"for {duration(seconds)} nobody could tell how {self.operation.endpoint} is: {self._blind}")
+            if patience.worth_telling():
+                self._session.tell("waiting", f"{neutralise(self._blind)} ({patience.told()})")
+            self._obey()
             patience.rest()
+        return live
 
     @property
     def _going_back(self) -> bool:
         return self.operation.state is OperationState.GOING_BACK
 
     def _obey(self) -> None:
-        """Read control: a lost lease ends this driver, somebody who wants to go back is obeyed."""
-        if self._lost is not None:
-            raise self._lost
-        if self._stop.times > 0:
-            raise _GoBack(Cause.ASKED, f"stopped by {self._session.actor}")
-        asked = self._registry.wanted(self.operation.id)
-        if asked is not None and asked[0] is Wanted.GO_BACK:
-            raise _GoBack(Cause.ASKED, f"{asked[1]} asked to go back")
-
-    def _obey_going_back(self) -> None:
-        if self._lost is not None:
-            raise self._lost
-        if self._stop.times >= 2:
-            with suppress(MLConsoleError):
-                self._registry.drop(self._lease)
-            raise LeftBetween(
-                f"Left as it is: change {self.operation.id} of {self.operation.endpoint} is neither done nor back. Nobody drives it now.",
-                next=f"mlconsole recover {self.operation.id} --env {self.operation.environment} finishes it.",
-            )
-
-    def _hold_lease(self, error: MLConsoleError) -> None:
-        """A conflict at the backend may mean that somebody took this change over; then this driver ends and touches nothing more."""
-        try:
-            self._lease = self._registry.renew(self._lease)
-        except Conflict as lost:
-            self._lost = lost
-            raise lost from error
+        self._hold.look(going_back=self._going_back)
 
     def _release_name(self) -> str:
         number = self.operation.revert_to_release if self._going_back else self.operation.release
@@ -365,33 +383,9 @@ class Drive:
         found = {name: self._registry.version(variant.model, variant.version) for name, variant in variants.items()}
         return {name: version for name, version in found.items() if version is not None}
 
-    def _heart(self) -> Heart:
-        return Heart(self._beat)
 
-    def _beat(self) -> bool:
-        """Renew the lease once; False when there is nothing more to renew."""
-        try:
-            self._lease = self._registry.renew(self._lease)
-        except Conflict as error:
-            if not self._ended.is_set():
-                self._lost = error
-            return False
-        except MLConsoleError:
-            return True  # the registry is locked just now; the lease holds for a while yet
-        return True
+def _told(left: tuple[Difference, ...]) -> str:
+    return "; ".join(str(difference) for difference in left)
 
 
-def _found(live: Live) -> Mapping[str, Json]:
-    """What the journal keeps of the state before a step."""
-    traffic = live.traffic
-    return {
-        "variants": {variant.name: f"{variant.state} {variant.digest or 'unknown bytes'}" for variant in live.variants},
-        "traffic": dict(traffic.split) if traffic else None,
-        "by_slice": {f"{entry.key}={entry.value}": dict(entry.split) for entry in traffic.by_slice} if traffic else {},
-        "shadow": {traffic.shadow.variant: traffic.shadow.sample} if traffic and traffic.shadow else {},
-        "transition": str(live.transition),
-    }
-
-
-def _told(step: Step) -> str:
-    return in_steps(step)
+__all__ = ["LEASE_SECONDS", "Drive", "LeftBetween", "Stop"]

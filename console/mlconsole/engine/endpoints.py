@@ -21,7 +21,7 @@ from mlconsole.engine.observing import observe
 from mlconsole.engine.planning import as_live, changed_outside
 from mlconsole.engine.telling import operation_view, release_view
 from mlconsole.engine.views import EndpointView, ExampleView, ReleaseView, ShadowView, State, StatusView, VariantView
-from mlconsole.plugin.errors import Conflict, MLConsoleError, NotFound, UnknownName, UsageError
+from mlconsole.plugin.errors import BackendError, Conflict, MLConsoleError, NotFound, UnknownName, UsageError
 
 if TYPE_CHECKING:
     from mlconsole.engine.session import Session
@@ -43,25 +43,30 @@ class _Facts:
     observed: Observed | None
 
 
-def overview(session: Session, *, window: float | None = None) -> StatusView:
-    """Every endpoint of the environment, worst first. With `window` (s) what was observed in that time is counted too."""
+def overview(session: Session, *, window: float | None = None, observed: Mapping[str, Observed] | None = None) -> StatusView:
+    """Every endpoint of the environment, worst first. With `window` (s) what was observed in that time is counted too; `observed` says it
+    in its place, for who watches all the time.
+    """
     environment = session.environment
     names = [row.name for row in session.registry.endpoints(environment.name)]
     trouble: MLConsoleError | None = None
     try:
         names += [name for name in session.backend.list() if name not in names]
-    except MLConsoleError as error:
+    except BackendError as error:
+        # Anything else is ours to mend first: a plugin that is not there, options that are wrong.
         trouble = error
     live: dict[str, Live | MLConsoleError] = dict.fromkeys(names, trouble) if trouble is not None else session.backend.describe_all(names)
-    observed = observe(session, names, window=window) if window is not None and trouble is None else {}
+    if observed is None:
+        observed = observe(session, names, window=window) if window is not None and trouble is None else {}
     views = []
     for name in names:
         facts = _facts(session, name, live[name], observed.get(name))
         if facts.release is not None and facts.release.content == NOTHING and not (facts.live and facts.live.exists):
             continue  # deleted, and really gone
-        views.append(_view(session, facts))
+        views.append(replace(_view(session, facts), way_back=_way_back(session, facts)))
     running = tuple(
-        operation_view(operation, alive=is_alive(session, operation)) for operation in session.registry.unfinished(environment.name)
+        operation_view(operation, alive=is_alive(session, operation), records=session.registry.steps(operation.id))
+        for operation in session.registry.unfinished(environment.name)
     )
     return StatusView(
         workspace=session.workspace.name,
@@ -71,6 +76,8 @@ def overview(session: Session, *, window: float | None = None) -> StatusView:
         at=session.clock.now(),
         endpoints=tuple(sorted(views, key=lambda view: (_ORDER[view.state], view.name))),
         running=running,
+        trouble=trouble.message if trouble else "",
+        trouble_next=trouble.next if trouble else "",
     )
 
 
@@ -100,14 +107,16 @@ def show(session: Session, endpoint: str, *, window: float = 600.0) -> EndpointV
     return replace(_view(session, facts), way_back=_way_back(session, facts), example=_example(session, facts))
 
 
-def adopt(session: Session, endpoint: str, *, reason: str = "") -> ReleaseView:
+def adopt(session: Session, endpoint: str, *, reason: str = "", only_look: bool = False) -> ReleaseView:
     """Take an endpoint over as it is: release #1 *as found*; or, when it was changed outside, keep that as a new release.
+
+    With `only_look` nothing is kept; the release is the one that would be.
 
     Raises:
         UnknownName: the backend has no such endpoint.
         UsageError: nothing to adopt; it is as its live release says.
     """
-    session.access.require(Deed.ADOPT)
+    session.access.require(Deed.LOOK if only_look else Deed.ADOPT)
     live = session.backend.describe(endpoint)
     if not live.exists:
         raise UnknownName(
@@ -122,20 +131,21 @@ def adopt(session: Session, endpoint: str, *, reason: str = "") -> ReleaseView:
     running = [one for one in session.registry.unfinished(session.environment.name) if one.endpoint == endpoint]
     if running:
         raise Conflict(f"{endpoint} has an unfinished change, {running[0].id}.", next=f"mlconsole recover {running[0].id}")
-    kept = session.registry.adopt(
-        Release(
-            environment=session.environment.name,
-            endpoint=endpoint,
-            number=0,
-            content=_known(session, content_of(live)),
-            kind=ReleaseKind.KEPT if recorded else ReleaseKind.AS_FOUND,
-            created=session.clock.now(),
-            actor=session.actor,
-            reason=reason,
-            made_from=recorded.release.number if recorded else None,
-        )
+    found = Release(
+        environment=session.environment.name,
+        endpoint=endpoint,
+        number=0,
+        content=_known(session, content_of(live)),
+        kind=ReleaseKind.KEPT if recorded else ReleaseKind.AS_FOUND,
+        created=session.clock.now(),
+        actor=session.actor,
+        reason=reason,
+        made_from=recorded.release.number if recorded else None,
     )
-    return release_view(kept, Standing.LIVE)
+    if only_look:
+        newest = session.registry.releases(session.environment.name, endpoint, limit=1)
+        return release_view(replace(found, number=newest[0].release.number + 1 if newest else 1), Standing.PENDING)
+    return release_view(session.registry.adopt(found), Standing.LIVE)
 
 
 def invoke(
@@ -224,7 +234,11 @@ def _judge(facts: _Facts) -> tuple[State, str, str]:
     outside = changed_outside(facts.live, facts.release)
     if outside is not None:
         told = "; ".join(str(left) for left in differences(facts.live, content)[:3]) or "other variants"
-        return State.LOOK, f"changed outside mlconsole ({told})", f"put ours back: mlconsole revert {name}; keep theirs: mlconsole endpoints adopt {name}"
+        return (
+            State.LOOK,
+            f"changed outside mlconsole ({told})",
+            f"put ours back: mlconsole revert {name}; keep theirs: mlconsole endpoints adopt {name}",
+        )
     if facts.live.transition is Transition.FAILED:
         return State.FAILING, f"the backend says it failed: {neutralise(facts.live.reason)}", ""
     if facts.live.transition is Transition.IN_PROGRESS:
@@ -375,3 +389,16 @@ def _because(reason: str) -> str:
 def address(session: Session, endpoint: str) -> str | None:
     """Where consumers ask the endpoint, if it has an address of its own."""
     return session.backend.describe(endpoint).url
+
+
+def example_inputs(session: Session, endpoint: str) -> Mapping[str, Json]:
+    """Inputs of a real query for an endpoint, to be changed and sent.
+
+    Raises:
+        UnknownName: no such endpoint.
+    """
+    recorded = session.registry.live_release(session.environment.name, endpoint)
+    chosen = _leading(recorded.release.content) if recorded else None
+    if chosen is None:
+        raise session.unknown_endpoint(endpoint)
+    return example_request(session, chosen.model, session.registry.version(chosen.model, chosen.version)).inputs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,13 +13,19 @@ from mlconsole.core.models import Json, ModelVersion
 from mlconsole.core.releases import Variant
 from mlconsole.core.steps import Phase, Step
 from mlconsole.core.text import neutralise
-from mlconsole.plugin.errors import MLConsoleError
-from mlconsole.plugin.roles import Invocation
+from mlconsole.engine.patience import Patience
+from mlconsole.plugin.errors import AuthFailed, NotFound, Throttled, Unavailable
+from mlconsole.plugin.roles import Answer, Invocation
 
 if TYPE_CHECKING:
     from mlconsole.engine.session import Session
 
 LOAD, GOLDEN = "load", "golden"
+
+_SILENT = 5.0
+"""Seconds for which a variant that is ready may give no answer before that counts."""
+
+_Ask = Callable[[Invocation], Answer]
 
 
 @dataclass(frozen=True)
@@ -30,14 +37,14 @@ class GateResult:
     problem: str = ""
 
 
-def gate_steps(session: Session, endpoint: str, native: tuple[Step, ...], break_glass: str) -> tuple[tuple[Step, ...], tuple[str, ...]]:
-    """The gates for every variant that the native steps bring up, and the names of those that `--break-glass` skips.
+def gate_steps(session: Session, variants: Iterable[Variant], break_glass: str) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+    """The gates for variants that are brought up, and the names of those that `--break-glass` skips.
 
     Load is never skipped: a variant that answers nothing has nothing to get traffic for.
     """
     steps: list[Step] = []
     skipped: list[str] = []
-    for variant in [variant for step in native if step.phase is Phase.PREPARE for variant in step.ensures]:
+    for variant in variants:
         steps.append(_step(LOAD, variant, f"ask {variant.name} a real query", 1.0))
         golden = session.workspace.golden_for(variant.model, session.environment.name)
         if golden is None:
@@ -50,14 +57,24 @@ def gate_steps(session: Session, endpoint: str, native: tuple[Step, ...], break_
     return tuple(steps), tuple(skipped)
 
 
-def run_gate(session: Session, endpoint: str, step: Step) -> GateResult:
-    """Ask the variant itself, before any consumer's request reaches it."""
+def run_gate(session: Session, endpoint: str, step: Step, look: Callable[[], None]) -> GateResult:
+    """Ask the variant itself, before any consumer's request reaches it. `look` is called before each question; what it raises ends it.
+
+    Raises:
+        Throttled, AuthFailed: it could not be asked, which says nothing about the model.
+        InvalidFile: the golden queries can't be read.
+    """
     variant = str(step.details["variant"])
     model = str(step.details["model"])
     registered = session.registry.version(model, str(step.details["version"]))
+
+    def ask(request: Invocation) -> Answer:
+        look()
+        return _asked(session, endpoint, variant, request, step.deadline, look)
+
     if step.action == LOAD:
-        return _load(session, endpoint, variant, model, registered)
-    return _golden(session, endpoint, variant, golden_queries(session, model), registered)
+        return _load(ask, variant, example_request(session, model, registered), registered)
+    return _golden(ask, variant, golden_queries(session, model), registered)
 
 
 def golden_queries(session: Session, model: str) -> tuple[GoldenQuery, ...]:
@@ -104,11 +121,25 @@ def pointed(document: Json, pointer: str) -> Json:
     return document
 
 
-def _load(session: Session, endpoint: str, variant: str, model: str, registered: ModelVersion | None) -> GateResult:
-    request = example_request(session, model, registered)
+def _asked(session: Session, endpoint: str, variant: str, request: Invocation, deadline: float, look: Callable[[], None]) -> Answer:
+    """One answer. Throttling and credentials that ran out are waited for, silence only for a moment: it is the model's own."""
+    busy, silent = Patience(session.clock, deadline), Patience(session.clock, _SILENT)
+    while True:
+        try:
+            return session.backend.invoke(endpoint, request, variant, probe=True)
+        except (Throttled, AuthFailed, Unavailable) as error:
+            if (silent if isinstance(error, Unavailable) else busy).over():
+                raise
+            if busy.worth_telling():
+                session.tell("waiting", f"{variant} can't be asked: {neutralise(error.message)} ({busy.told()})")
+        look()
+        busy.rest()
+
+
+def _load(ask: _Ask, variant: str, request: Invocation, registered: ModelVersion | None) -> GateResult:
     try:
-        answer = session.backend.invoke(endpoint, request, variant, probe=True)
-    except MLConsoleError as error:
+        answer = ask(request)
+    except (NotFound, Unavailable) as error:
         return GateResult(False, "no answer", f"{variant} does not answer a real query: {error.message}")
     if answer.status != 200:
         return GateResult(False, f"status {answer.status}", f"{variant} refuses a real query: {answer.status} {neutralise(answer.error)}")
@@ -118,12 +149,12 @@ def _load(session: Session, endpoint: str, variant: str, model: str, registered:
     return GateResult(True, f"{_score(answer.outputs, registered)} in {answer.milliseconds:.0f} ms")
 
 
-def _golden(session: Session, endpoint: str, variant: str, queries: tuple[GoldenQuery, ...], registered: ModelVersion | None) -> GateResult:
+def _golden(ask: _Ask, variant: str, queries: tuple[GoldenQuery, ...], registered: ModelVersion | None) -> GateResult:
     failed: list[str] = []
     for query in queries:
         try:
-            answer = session.backend.invoke(endpoint, invocation(dict(query.inputs), registered), variant, probe=True)
-        except MLConsoleError as error:
+            answer = ask(invocation(dict(query.inputs), registered))
+        except (NotFound, Unavailable) as error:
             return GateResult(False, "no answer", f"{variant} stopped answering at golden query {query.id}: {error.message}")
         if answer.status != 200:
             failed.append(f"{query.id}: {answer.status} {neutralise(answer.error)}")

@@ -20,12 +20,18 @@ if TYPE_CHECKING:
     from mlconsole.engine.session import Session
 
 
+_REMEMBERED = 500
+"""Releases that are looked through for where a version ran before."""
+
+
 @dataclass(frozen=True)
 class VersionLine:
     """A version with where it runs (environment → its share there in bp)."""
 
     version: ModelVersion
     runs_in: Mapping[str, int]
+    ran: bool = False
+    """It was in a release once."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +61,10 @@ class Comparison:
     dependencies: tuple[tuple[str, str, str], ...]
 
 
-def register(session: Session, model: str, version: str, path: Path, metadata_file: Path | None = None) -> tuple[ModelVersion, bool]:
-    """Register a version from an artifact (file or folder) and the metadata file beside it; True when it is new.
+def register(
+    session: Session, model: str, version: str, path: Path, metadata_file: Path | None = None, *, only_look: bool = False
+) -> tuple[ModelVersion, bool]:
+    """Register a version from an artifact (file or folder) and the metadata file beside it; True when it is new. `only_look` keeps nothing.
 
     Digest, size, git commit and dirty mark, dependencies, host and actor are captured; the rest is read from the metadata file.
 
@@ -64,7 +72,7 @@ def register(session: Session, model: str, version: str, path: Path, metadata_fi
         UsageError: incomplete (the message lists all that is missing), or `latest`.
         AlreadyExists: the same version with other bytes.
     """
-    session.access.require(Deed.REGISTER)
+    session.access.require(Deed.LOOK if only_look else Deed.REGISTER)
     from mlconsole.workspace.metadata import read_metadata
 
     check_name("a model", model)
@@ -101,6 +109,8 @@ def register(session: Session, model: str, version: str, path: Path, metadata_fi
         dependencies=told.dependencies or _beside_dependencies(artifact) or _installed(),
         description=told.description or "",
     )
+    if only_look:
+        return registered, session.registry.version(model, version) is None
     return registered, session.registry.add_version(registered)
 
 
@@ -113,8 +123,11 @@ def listed(session: Session, model: str | None = None) -> list[VersionLine]:
     versions = session.registry.versions(model)
     if model is not None and not versions:
         known = {*session.registry.models(), *session.workspace.models}
+        if model in known:
+            raise UnknownName(f"No version of {model} is registered yet.", next=f"mlconsole models register {model}@VERSION PATH")
         raise UnknownName(f'There is no model "{model}". {did_you_mean(model, known)}', next="mlconsole models list shows them.")
     running: dict[tuple[str, str], dict[str, int]] = {}
+    ran: set[tuple[str, str]] = set()
     for environment in session.workspace.environments:
         for row in session.registry.endpoints(environment):
             recorded = session.registry.live_release(environment, row.name)
@@ -123,7 +136,12 @@ def listed(session: Session, model: str | None = None) -> list[VersionLine]:
             for variant in recorded.release.content.variants:
                 places = running.setdefault((variant.model, variant.version), {})
                 places[environment] = max(places.get(environment, 0), recorded.release.content.traffic.share(variant.name))
-    return [VersionLine(version, running.get((version.model, version.version), {})) for version in versions]
+        for recorded in session.registry.releases(environment, limit=_REMEMBERED):
+            ran.update((variant.model, variant.version) for variant in recorded.release.content.variants)
+    return [
+        VersionLine(version, running.get((version.model, version.version), {}), (version.model, version.version) in ran)
+        for version in versions
+    ]
 
 
 def compare(one: ModelVersion, other: ModelVersion) -> Comparison:

@@ -40,7 +40,7 @@ def observe(session: Session, endpoints: Iterable[str], *, window: float = WINDO
             for observation in page.observations:
                 begun = since.get(observation.endpoint)
                 if begun is not None and observation.time >= begun:
-                    seen[observation.endpoint].append(_seen(observation))
+                    seen[observation.endpoint].append(seen_of(observation))
             read += len(page.observations)
             cursor = page.cursor
             if page.at_end:
@@ -50,7 +50,8 @@ def observe(session: Session, endpoints: Iterable[str], *, window: float = WINDO
     return {name: count(seen[name], (now - since[name]).total_seconds()) for name in names}
 
 
-def _seen(observation: Observation) -> Seen:
+def seen_of(observation: Observation) -> Seen:
+    """A prediction as far as the split is concerned. Every answer that is not a prediction counts as failed."""
     return Seen(
         variant=observation.variant,
         shadow=observation.shadow,

@@ -9,7 +9,7 @@ from mlconsole.core.clock import Clock
 from mlconsole.core.text import duration
 
 _POLL = (0.02, 0.5)
-"""Seconds between two looks at a transition: from the first, doubling, to the second."""
+"""Seconds between two looks at a transition: from the first, doubling, to the second unless told otherwise."""
 
 
 class Heart:
@@ -36,8 +36,9 @@ class Heart:
 class Patience:
     """How long something may take, how long to rest between two looks, and when to say that one still waits."""
 
-    def __init__(self, clock: Clock, seconds: float) -> None:
+    def __init__(self, clock: Clock, seconds: float, *, longest: float = _POLL[1]) -> None:
         self._clock = clock
+        self._longest = longest
         self._began = self._clock.elapsed()
         self._seconds = seconds
         self._rest = _POLL[0]
@@ -59,7 +60,12 @@ class Patience:
         self._told = now
         return True
 
-    def rest(self) -> None:
-        """Wait a little, each time longer."""
-        self._clock.sleep(self._rest)
-        self._rest = min(self._rest * 2, _POLL[1])
+    def rest(self, look: Callable[[], None] = lambda: None) -> None:
+        """Wait a little, each time longer; in a longer rest `look` is called every half a second."""
+        left = self._rest
+        while left > _POLL[1]:
+            self._clock.sleep(_POLL[1])
+            look()
+            left -= _POLL[1]
+        self._clock.sleep(left)
+        self._rest = min(self._rest * 2, self._longest)

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 
-from mlconsole.core.live import Live, LiveVariant, VariantState, differences, fingerprint
+from mlconsole.core.live import Live, LiveVariant, Transition, VariantState, differences, fingerprint, variant_differences
 from mlconsole.core.models import ModelVersion, variant_name
 from mlconsole.core.plans import Plan, WayBack
 from mlconsole.core.releases import NOTHING, Content, Release, ReleaseKind, Standing, Variant, describe_content
@@ -168,11 +168,10 @@ def make_plan(
     backend = session.backend
     backend.check(then)
     now = record.content if record else NOTHING
-    native = backend.steps(live, then)
-    gates, skipped = gate_steps(session, endpoint, native, break_glass) if gated else ((), ())
+    steps, skipped = _way(session, live, now, then, break_glass) if gated else (backend.steps(live, then), ())
     words += ["--break-glass", break_glass] if break_glass else []
     if kind is ReleaseKind.REVERT:
-        notes += _cold(native)
+        notes += _cold(live, steps)
     elif confirm is None and session.environment.production:
         confirm = endpoint
     plan = Plan(
@@ -187,7 +186,7 @@ def make_plan(
         made_from_release=record.number if record else None,
         now=now,
         then=then,
-        steps=in_order([*native, *gates]),
+        steps=steps,
         way_back=_way_back(session, endpoint, record, then),
         command=shlex.join(["mlconsole", *words, "--env", session.environment.name, *(["--reason", reason] if reason else [])]),
         reason=reason or break_glass,
@@ -208,8 +207,14 @@ def current(session: Session, endpoint: str) -> tuple[Live, Release | None]:
 
     Raises:
         ChangedOutside: they do not, or somebody else made the endpoint and nobody adopted it.
+        Conflict: the backend is changing it just now.
     """
     live = session.backend.describe(endpoint)
+    if live.transition is Transition.IN_PROGRESS:
+        raise Conflict(
+            f"{endpoint} is changing at the backend just now, and no change of ours does that. Nothing was changed.",
+            next="Try again when it is settled; going back is possible at once: mlconsole revert.",
+        )
     recorded = session.registry.live_release(session.environment.name, endpoint)
     if recorded is None:
         if live.exists:
@@ -262,6 +267,8 @@ def find_version(session: Session, model: str, version: str) -> ModelVersion:
     models = session.registry.models()
     if model not in models:
         known = {*models, *session.workspace.models}
+        if model in known:
+            raise UnknownName(f"No version of {model} is registered yet.", next=f"mlconsole models register {model}@{version} PATH")
         raise UnknownName(f'There is no model "{model}". {did_you_mean(model, known)}', next="mlconsole models list shows them.")
     versions = [stored.version for stored in session.registry.versions(model)]
     raise UnknownName(
@@ -269,17 +276,42 @@ def find_version(session: Session, model: str, version: str) -> ModelVersion:
     )
 
 
+def _way(session: Session, live: Live, now: Content, then: Content, break_glass: str) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+    """The steps with the gates between them, and the gates that are skipped: what is new answers before any request reaches it.
+
+    A backend whose one update brings up and routes at once is asked twice: first with the new variants at 0 %. On a new endpoint that
+    can't be; nobody asks it yet, and the gates come after.
+    """
+    native = session.backend.steps(live, then)
+    brought = _brought(live, native)
+    gates, skipped = gate_steps(session, brought.values(), break_glass)
+    if all(step.phase is Phase.PREPARE for step in native if any(variant.name in brought for variant in step.ensures)):
+        return in_order([*native, *gates]), skipped
+    if now.traffic is not None:
+        split = {**now.traffic.split, **{name: 0 for name in brought if now.variant(name) is None}}
+        standing_by = Content(then.variants, replace(now.traffic, split=split))
+        first = session.backend.steps(live, standing_by)
+        if {variant.name for step in first for variant in step.ensures} >= set(brought):
+            return (*first, *gates, *session.backend.steps(as_live(standing_by, live.endpoint), then)), skipped
+    return (*native, *gates), skipped
+
+
+def _brought(live: Live, steps: tuple[Step, ...]) -> dict[str, Variant]:
+    """The variants that the steps bring up; one update of a backend may name those that run, too."""
+    wanted = [variant for step in steps for variant in step.ensures]
+    return {variant.name: variant for variant in wanted if variant_differences(live, (variant,))}
+
+
 def _way_back(session: Session, endpoint: str, record: Release | None, then: Content) -> WayBack:
     if record is None:
         return WayBack(None, NOTHING, 0.0, warm=True)
-    steps = session.backend.steps(as_live(then, endpoint), record.content)
-    return WayBack(
-        record.number, record.content, sum(step.seconds for step in steps), warm=not any(s.phase is Phase.PREPARE for s in steps)
-    )
+    there = as_live(then, endpoint)
+    steps = session.backend.steps(there, record.content)
+    return WayBack(record.number, record.content, sum(step.seconds for step in steps), warm=not _brought(there, steps))
 
 
-def _cold(steps: tuple[Step, ...]) -> tuple[str, ...]:
-    names = ", ".join(variant.name for step in steps if step.phase is Phase.PREPARE for variant in step.ensures)
+def _cold(live: Live, steps: tuple[Step, ...]) -> tuple[str, ...]:
+    names = ", ".join(_brought(live, steps))
     if not names:
         return ()
     seconds = sum(step.seconds for step in steps)

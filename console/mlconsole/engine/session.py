@@ -6,6 +6,7 @@ import getpass
 import os
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,14 +82,17 @@ class Session:
             plugins = {name: self._plugins[name] for name in names}
         else:
             from mlconsole.plugin import loading
+            from mlconsole.workspace import check_plugins
 
+            check_plugins(self.environment)
             plugins = {name: loading.load(name) for name in names}
         return Backend(self.workspace, self.environment, plugins, self.clock)
 
     def tell(self, kind: str, text: str, step: int | None = None, steps: int | None = None) -> None:
-        """Say what happens, to whoever listens."""
+        """Say what happens, to whoever listens. A listener that is gone (a closed pipe, a dropped terminal) ends no change."""
         if self._tell is not None:
-            self._tell(Progress(self.clock.now(), kind, text, step, steps))
+            with suppress(OSError):
+                self._tell(Progress(self.clock.now(), kind, text, step, steps))
 
     def known_endpoints(self) -> list[str]:
         """Every endpoint name that a person may mean here: released ones and those the workspace declares."""

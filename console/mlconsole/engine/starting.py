@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlconsole.core.models import ModelVersion
-from mlconsole.plugin.errors import UsageError
+from mlconsole.plugin.errors import MLConsoleError, UsageError
 
 if TYPE_CHECKING:
     from mlconsole.engine.session import Session
@@ -35,31 +37,75 @@ environments:
 """
 
 
+def free(name: str, *, sample: bool) -> Path:
+    """The folder of that name, if a workspace can be made there: it may exist, but must not be one already.
+
+    Raises:
+        UsageError: there is something there that would be overwritten.
+    """
+    folder = Path(name)
+    if not name or "\0" in name:
+        # Of a script's unset variable; not the folder where we happen to be.
+        raise UsageError(f'"{name}" names no folder. Nothing was made.', next="Name one: mlconsole init DIR, or . for this one.")
+    try:
+        if (folder / "mlconsole.yaml").exists():
+            raise UsageError(
+                f"{folder} is a workspace already; nothing was changed.", next="Use it with --workspace, or choose another folder."
+            )
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{folder} is a file; a folder is wanted. Nothing was made.")
+        if sample and folder.exists() and any(folder.iterdir()):
+            raise UsageError(f"{folder} is not empty; the sample wants a new or an empty folder. Nothing was changed.")
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return folder
+
+
 def create(folder: Path, *, sample: bool) -> None:
-    """Make a workspace in `folder`, which may exist but must not be one already.
+    """Make a workspace in `folder`, which may exist but must not be one already. What can't be finished is taken away again.
 
     Raises:
         UsageError: there is something there that it would overwrite.
+        MLConsoleError: it can't be written.
     """
-    if (folder / "mlconsole.yaml").exists():
-        raise UsageError(
-            f"{folder} is a workspace already; nothing was changed.", next="Use it with --workspace, or choose another folder."
-        )
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file; a folder is wanted.")
-    if sample and folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder} is not empty; the sample wants a new or an empty folder. Nothing was changed.")
+    free(str(folder), sample=sample)
+    with all_or_nothing(folder, sample=sample):
+        _write(folder, sample=sample)
+
+
+@contextmanager
+def all_or_nothing(folder: Path, *, sample: bool) -> Iterator[None]:
+    """Half a workspace looks like one and is none: what was begun in `folder` is taken away when it can't be finished."""
+    new = not folder.exists()
+    try:
+        yield
+    except BaseException:
+        ours = folder.iterdir() if sample else (folder / "mlconsole.yaml", folder / ".mlconsole")
+        for begun in [folder] if new else list(ours):
+            if begun.is_dir():
+                shutil.rmtree(begun, ignore_errors=True)
+            else:
+                begun.unlink(missing_ok=True)
+        raise
+
+
+def _write(folder: Path, *, sample: bool) -> None:
     try:
         if sample:
             shutil.copytree(sample_folder(), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".mlconsole", "__pycache__"))
         else:
             folder.mkdir(parents=True, exist_ok=True)
-            name = "".join(char if char.isalnum() or char in "._-" else "-" for char in folder.resolve().name).strip("._-") or "workspace"
-            (folder / "mlconsole.yaml").write_text(_MINIMAL.format(name=name[:64]), encoding="utf-8")
+            letters = ("".join(char if char.isascii() and char.isalnum() else "-" for char in folder.resolve().name))[:64]
+            (folder / "mlconsole.yaml").write_text(_MINIMAL.format(name=letters.strip("-") or "workspace"), encoding="utf-8")
     except OSError as error:
-        raise UsageError(
-            f"{folder} can't be written: {error.strerror or error}.", next="Choose another folder, or free some space."
-        ) from error
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> MLConsoleError:
+    why = error.strerror
+    if why is None and error.args and isinstance(error.args[0], list):
+        why = next((str(one[2]).partition("] ")[2] for one in error.args[0]), None)  # of shutil, which gathers what went wrong
+    return MLConsoleError(f"{folder} can't be written: {why or error}. Nothing was made.", next="Choose another folder, or make room.")
 
 
 def register_all(session: Session) -> list[ModelVersion]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mlconsole.core.operations import Operation, StepRecord
 from mlconsole.core.releases import NOTHING, Release, Standing, describe_content
 from mlconsole.engine.planning import in_steps
 from mlconsole.engine.views import OperationView, ReleaseView, StepView
 
 
-def operation_view(operation: Operation, *, alive: bool = True) -> OperationView:
-    """A change for people; `alive` is whether somebody drives it."""
+def operation_view(operation: Operation, *, alive: bool = True, records: Sequence[StepRecord] = ()) -> OperationView:
+    """A change for people; `alive` is whether somebody drives it, `records` its journal so far, where its progress is of interest."""
     plan = operation.plan
+    newest = records[-1] if records else None
     return OperationView(
         id=operation.id,
         endpoint=operation.endpoint,
@@ -26,6 +29,10 @@ def operation_view(operation: Operation, *, alive: bool = True) -> OperationView
         ended=operation.ended,
         problem=operation.problem,
         interrupted=not operation.state.terminal and not alive,
+        doing=newest.step.summary if newest else "",
+        step=sum(1 for record in records if not record.back),
+        steps=len(plan.steps),
+        back_to=describe_content(operation.revert_to),
     )
 
 

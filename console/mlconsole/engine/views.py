@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -75,6 +76,12 @@ class OperationView:
     problem: str
     interrupted: bool = False
     """Its driver is gone and it is not over: `mlconsole recover` ends it one way or the other."""
+    doing: str = ""
+    """The step it is at, while it runs."""
+    step: int = 0
+    steps: int = 0
+    back_to: str = ""
+    """Where it goes back to when it does not come to stand."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,12 @@ class ExampleView:
     body: str
 
 
+def curl_line(url: str, example: ExampleView) -> str:
+    """The request as a line for a shell."""
+    headers = " ".join(f"-H {shlex.quote(f'{name}: {value}')}" for name, value in example.headers.items())
+    return f"curl -s {headers} -d {shlex.quote(example.body)} {shlex.quote(url.rstrip('/') + example.path)}"
+
+
 @dataclass(frozen=True)
 class EndpointView:
     """One endpoint: what is wanted, reported and observed, and what stands out."""
@@ -129,9 +142,13 @@ class EndpointView:
     operation: OperationView | None = None
     example: ExampleView | None = None
     requests: int = 0
-    """Consumers' requests seen in `seconds`."""
+    """Consumers' requests seen in `seconds`: since the traffic last changed, ten minutes at most."""
     failed: int = 0
     seconds: float = 0.0
+    recent: int = 0
+    """Those of the last `recent_seconds`, for rates that tell what is new."""
+    recent_failed: int = 0
+    recent_seconds: float = 0.0
     way_back: str = ""
     differences: tuple[str, ...] = ()
 
@@ -147,6 +164,14 @@ class StatusView:
     at: datetime
     endpoints: tuple[EndpointView, ...]
     running: tuple[OperationView, ...] = ()
+    trouble: str = ""
+    """Why the backend could not say which endpoints there are; empty when it could."""
+    trouble_next: str = ""
+
+    @property
+    def blind(self) -> bool:
+        """Nothing of what is really there could be seen."""
+        return bool(self.trouble) or (bool(self.endpoints) and self.count(State.NO_DATA) == len(self.endpoints))
 
     def count(self, state: State) -> int:
         """How many endpoints are in that state; the counts add up to all."""
@@ -195,3 +220,64 @@ class Outcome:
     exit_code: int
     seconds: float = 0.0
     details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class VersionView:
+    """A registered version for people: what it is, how good it was, where it runs (environment → share in bp)."""
+
+    model: str
+    version: str
+    digest: str
+    size: int
+    owner: str
+    description: str
+    commit: str | None
+    dirty: bool | None
+    data_reference: str
+    data_cutoff: str
+    preprocessing: str
+    evaluation_set: str
+    metrics: Mapping[str, float]
+    parameters: Mapping[str, str]
+    dependencies: tuple[str, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    slices: Mapping[str, tuple[str, ...]]
+    threshold: float | None
+    registered: datetime
+    registered_by: str
+    runs_in: Mapping[str, int] = field(default_factory=dict)
+    ran: bool = False
+    """It was in some release before, and runs nowhere now."""
+    endpoint: str = ""
+    """The endpoint that the workspace has for its model."""
+
+    @property
+    def name(self) -> str:
+        """`relevance@4`."""
+        return f"{self.model}@{self.version}"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything the screens show, taken at one moment. The last one lies on disk, so that a first frame shows the last known state."""
+
+    status: StatusView
+    versions: tuple[VersionView, ...]
+    changes: tuple[OperationView, ...]
+    releases: tuple[ReleaseView, ...]
+    environments: tuple[str, ...]
+    who: str
+    backend: str
+    """The plugins at work, `local`."""
+    blind: str = ""
+    """Why the backend could not be seen; empty when it could."""
+    blind_next: str = ""
+    slices: bool = False
+    """Whether the backend can split by slice."""
+    shadow: bool = False
+
+    def endpoint(self, name: str) -> EndpointView | None:
+        """The endpoint of that name."""
+        return next((endpoint for endpoint in self.status.endpoints if endpoint.name == name), None)

@@ -82,7 +82,8 @@ class PredictionChecks(Checks):
         it.reach(target)
         for number in range(6):
             it.ask(number=number)
-        seen = self._seen(it, cursor, lambda found: sum(each.shadow for each in found) >= 6)
+        # A copy may be told before its original: what the consumer got, and what the shadow said, are often in two logs.
+        seen = self._seen(it, cursor, lambda found: min(sum(each.shadow for each in found), sum(not each.shadow for each in found)) >= 6)
         copies = [each for each in seen if each.shadow]
         assert len(copies) == 6, f"6 requests with a whole shadow, {len(copies)} copies"
         assert {each.variant for each in copies} == {second}

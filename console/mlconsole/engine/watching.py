@@ -1,0 +1,190 @@
+"""Watching: one poller takes snapshots; all screens render from the latest. What was observed is read on, never read again."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from mlconsole.core.live import short_digest
+from mlconsole.core.models import ModelVersion
+from mlconsole.core.observed import Observed, Seen, Shares
+from mlconsole.engine import history, models
+from mlconsole.engine.endpoints import overview
+from mlconsole.engine.observing import WINDOW, seen_of
+from mlconsole.engine.snapshots import keep
+from mlconsole.engine.views import Snapshot, State, StatusView, VersionView
+from mlconsole.plugin.errors import MLConsoleError
+
+if TYPE_CHECKING:
+    from mlconsole.engine.session import Session
+    from mlconsole.plugin.roles import Observation, Predictions
+
+_MOST_PAGES = 5
+_CHANGES = 200
+RATE_SECONDS = 30.0
+"""Requests a second and errors are told of so many seconds."""
+
+
+@dataclass
+class _Tally:
+    """What was seen of one endpoint since its traffic last changed, and a short tail for rates."""
+
+    since: datetime
+    n: int = 0
+    failed: int = 0
+    by_split: dict[str, Counter[str]] = field(default_factory=dict)
+    totals: Counter[str] = field(default_factory=Counter)
+    copies: Counter[str] = field(default_factory=Counter)
+    recent: deque[tuple[datetime, bool]] = field(default_factory=deque)
+
+    def add(self, one: Seen, time: datetime) -> None:
+        if one.probe:
+            return
+        if one.shadow:
+            self.copies[one.variant or ""] += 1
+            return
+        self.recent.append((time, one.failed))
+        self.n += 1
+        self.failed += one.failed
+        if one.pinned:
+            return
+        self.totals[one.split] += 1
+        if one.variant is not None:
+            self.by_split.setdefault(one.split, Counter())[one.variant] += 1
+
+    def observed(self, now: datetime) -> Observed:
+        shares = {split: Shares(total, dict(self.by_split.get(split, {}))) for split, total in self.totals.items()}
+        return Observed((now - self.since).total_seconds(), self.n, self.failed, shares, dict(self.copies))
+
+
+class Watch:
+    """Takes snapshots of one environment. It keeps a cursor into the predictions, so that each look reads only what is new."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._cursor: str | None = None
+        self._tallies: dict[str, _Tally] = {}
+
+    def take(self) -> Snapshot:
+        """The state of the world now; also kept on disk as the last known one.
+
+        Raises:
+            MLConsoleError: the registry itself can't be read; a backend that does not answer is part of the snapshot instead.
+        """
+        session = self._session
+        names = [row.name for row in session.registry.endpoints(session.environment.name)]
+        observed = self._observe(names)
+        status = overview(session, observed=observed)
+        status = self._with_rates(status)
+        blind = next((e for e in status.endpoints if e.state is State.NO_DATA), None) if _all_blind(status) else None
+        limits = _limits(session)
+        snapshot = Snapshot(
+            status=status,
+            versions=tuple(version_view(session, line) for line in models.listed(session)),
+            changes=tuple(history.changes(session, limit=_CHANGES)),
+            releases=tuple(history.releases(session, limit=_CHANGES)),
+            environments=tuple(session.workspace.environments),
+            who=str(session.actor),
+            backend="/".join(dict.fromkeys(session.environment.roles.values())),
+            blind=blind.finding if blind else "",
+            blind_next=blind.next if blind else "",
+            slices=limits[0],
+            shadow=limits[1],
+        )
+        if not session.read_only:
+            keep(session.workspace.root / ".mlconsole", snapshot)
+        return snapshot
+
+    def _observe(self, names: list[str]) -> dict[str, Observed]:
+        try:
+            predictions = self._session.backend.predictions()
+            if predictions is None:
+                return {}
+            self._read(predictions, names)
+        except MLConsoleError:
+            return {}
+        now = self._session.clock.now()
+        return {name: tally.observed(now) for name, tally in self._tallies.items() if name in names}
+
+    def _read(self, predictions: Predictions, names: list[str]) -> None:
+        now = self._session.clock.now()
+        for name in names:
+            since = self._session.registry.traffic_since(self._session.environment.name, name) or now - timedelta(seconds=WINDOW)
+            known = self._tallies.get(name)
+            if known is None or since > known.since:
+                tail = known.recent if known else deque[tuple[datetime, bool]]()
+                self._tallies[name] = _Tally(max(since, now - timedelta(seconds=WINDOW)), recent=tail)
+        if self._cursor is None:
+            self._cursor = predictions.cursor_at(min((t.since for t in self._tallies.values()), default=now))
+        for _ in range(_MOST_PAGES):
+            page = predictions.read(self._cursor)
+            self._cursor = page.cursor
+            for observation in page.observations:
+                self._count(observation)
+            if page.at_end:
+                break
+        for tally in self._tallies.values():
+            while tally.recent and tally.recent[0][0] < now - timedelta(seconds=RATE_SECONDS):
+                tally.recent.popleft()
+
+    def _count(self, observation: Observation) -> None:
+        tally = self._tallies.get(observation.endpoint)
+        if tally is not None and observation.time >= tally.since:
+            tally.add(seen_of(observation), observation.time)
+
+    def _with_rates(self, status: StatusView) -> StatusView:
+        """Requests a second and errors are of the last half minute; since the traffic last changed they would hide what is new."""
+        endpoints = []
+        for endpoint in status.endpoints:
+            tally = self._tallies.get(endpoint.name)
+            recent = list(tally.recent) if tally else []
+            failed = sum(1 for _, bad in recent if bad)
+            span = min(RATE_SECONDS, max(1.0, (status.at - tally.since).total_seconds())) if tally else 0.0
+            endpoints.append(replace(endpoint, recent=len(recent), recent_failed=failed, recent_seconds=span))
+        return replace(status, endpoints=tuple(endpoints))
+
+
+def version_view(session: Session, line: models.VersionLine) -> VersionView:
+    """A registered version for people."""
+    version: ModelVersion = line.version
+    signature = version.signature
+    return VersionView(
+        model=version.model,
+        version=version.version,
+        digest=short_digest(version.artifact.digest),
+        size=version.artifact.size,
+        owner=version.owner,
+        description=version.description,
+        commit=version.code.commit,
+        dirty=version.code.dirty,
+        data_reference=version.data.reference,
+        data_cutoff=version.data.cutoff,
+        preprocessing=version.preprocessing,
+        evaluation_set=version.metrics.evaluation_set,
+        metrics=dict(version.metrics.values),
+        parameters={name: str(value) for name, value in version.parameters.items()},
+        dependencies=version.dependencies,
+        inputs=tuple(f"{one.name} {one.datatype}" for one in signature.inputs),
+        outputs=tuple(f"{one.name} {one.datatype}" for one in signature.outputs),
+        slices={one.key: one.values for one in signature.slices},
+        threshold=signature.threshold,
+        registered=version.registered_at,
+        registered_by=str(version.registered_by),
+        runs_in=dict(line.runs_in),
+        ran=line.ran,
+        endpoint=session.workspace.endpoint_for(version.model),
+    )
+
+
+def _all_blind(status: StatusView) -> bool:
+    return bool(status.endpoints) and all(endpoint.state is State.NO_DATA for endpoint in status.endpoints)
+
+
+def _limits(session: Session) -> tuple[bool, bool]:
+    try:
+        limits = session.backend.limits()
+    except MLConsoleError:
+        return False, False
+    return limits.slices, limits.shadow

@@ -1,0 +1,123 @@
+"""What can be done by key: each action has a stable id (so that keys can be remapped), one key everywhere, and a group.
+
+Lower case looks, drafts or goes back; CAPITALS go forward and always open a plan.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from mlconsole.core.errors import InvalidFile
+from mlconsole.core.text import did_you_mean
+
+
+class Group(StrEnum):
+    """What kind of thing an action is; the keys are shown in this order, the kinds apart."""
+
+    LOOK = "look"
+    DRAFT = "draft"
+    BACK = "back"
+    FORWARD = "forward"
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something that a key does. `label` stands in the row of keys, `help` in `?`."""
+
+    id: str
+    key: str
+    label: str
+    help: str
+    group: Group = Group.LOOK
+    everywhere: bool = False
+    """It works on every screen, and is not listed among the screen's keys."""
+
+
+_ALL = (
+    Action("models", "1", "Models", "the screen Models", everywhere=True),
+    Action("endpoints", "2", "Endpoints", "the screen Endpoints", everywhere=True),
+    Action("canary", "3", "Canary", "the screen Canary", everywhere=True),
+    Action("activity", "6", "Activity", "the screen Activity", everywhere=True),
+    Action("attention", "!", "go there", "go to what needs you; again: to the next", everywhere=True),
+    Action("next_pane", "tab", "pane", "the next pane", everywhere=True),
+    Action("previous_pane", "shift+tab", "pane back", "the pane before", everywhere=True),
+    Action("down", "down", "down", "down (also j)", everywhere=True),
+    Action("up", "up", "up", "up (also k)", everywhere=True),
+    Action("page_down", "pagedown", "page down", "a page down", everywhere=True),
+    Action("page_up", "pageup", "page up", "a page up", everywhere=True),
+    Action("first", "home", "first", "the first row", everywhere=True),
+    Action("last_row", "end", "last", "the last row", everywhere=True),
+    Action("enter", "enter", "open", "into what the cursor is on"),
+    Action("out", "escape", "out", "out; the filter away; the tutor off", everywhere=True),
+    Action("last_screen", "-", "last", "the screen before", everywhere=True),
+    Action("filter", "/", "filter", "only rows with these words; @de only that language", everywhere=True),
+    Action("faults", "f", "faults only", "only what is not well"),
+    Action("sort", "s", "sort", "another order"),
+    Action("mark", "space", "mark", "mark the row", group=Group.DRAFT),
+    Action("compare", "c", "compare", "compare two"),
+    Action("logs", "l", "logs", "what the variant wrote"),
+    Action("invoke", "i", "invoke", "ask for a prediction"),
+    Action("raw", "v", "raw", "everything that is known of it"),
+    Action("copy", "y", "copy", "copy the command, the request or the report", everywhere=True),
+    Action("more", "x", "all", "all that can be done with this row"),
+    Action("refresh", "r", "refresh", "look again now", everywhere=True),
+    Action("command", ":", "command", "a command by name", everywhere=True),
+    Action("palette", "ctrl+p", "commands", "all commands", everywhere=True),
+    Action("help", "?", "help", "what the keys do here", everywhere=True),
+    Action("quit", "q", "quit", "leave; everything goes on", everywhere=True),
+    Action("less", "left", "slide", "slide down", group=Group.DRAFT),
+    Action("greater", "right", "slide", "slide up", group=Group.DRAFT),
+    Action("edit", "e", "exact share", "an exact share; a shadow's share", group=Group.DRAFT),
+    Action("go_back", "u", "back", "go back: a plan, then y", group=Group.BACK),
+    Action("deploy", "D", "deploy", "deploy a version: opens a plan", group=Group.FORWARD),
+    Action("traffic", "T", "traffic", "make the staged shares live: opens a plan", group=Group.FORWARD),
+    Action("register", "G", "register", "register a version", group=Group.FORWARD),
+    Action("keep", "K", "keep", "keep what is live, as a release of ours", group=Group.FORWARD),
+    Action("remove", "X", "remove", "remove by name: opens a plan", group=Group.FORWARD),
+)
+
+ALSO: Mapping[str, str] = {"j": "down", "k": "up"}
+"""Second keys, which are not remapped."""
+
+
+def keys_file(environ: Mapping[str, str]) -> Path:
+    """Where a person's own keys are: `$MLCONSOLE_KEYS`, else `keys.json` in the configuration folder."""
+    named = environ.get("MLCONSOLE_KEYS")
+    base = environ.get("XDG_CONFIG_HOME") or f"{environ.get('HOME', '')}/.config"
+    return Path(named) if named else Path(base) / "mlconsole" / "keys.json"
+
+
+def load_actions(environ: Mapping[str, str] | None = None) -> Mapping[str, Action]:
+    """All actions by id, with a person's own keys (`{"go_back": "b"}`) in place of ours.
+
+    Raises:
+        InvalidFile: no JSON object, an unknown action, or one key for two actions.
+    """
+    environ = os.environ if environ is None else environ
+    actions = {action.id: action for action in _ALL}
+    path = keys_file(environ)
+    try:
+        own = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return actions
+    except (OSError, ValueError) as error:
+        raise InvalidFile(f"{path} can't be read as JSON: {error}.", next="Mend or remove it; our own keys are used.") from error
+    if not isinstance(own, dict) or not all(isinstance(key, str) for key in own.values()):
+        raise InvalidFile(f"{path} is not an object of action ids and keys.", next='Like {"go_back": "b"}.')
+    for name, key in own.items():
+        if name not in actions:
+            raise InvalidFile(f'{path}: there is no action "{name}". {did_you_mean(name, actions)}', next="? lists the actions.")
+        actions[name] = replace(actions[name], key=key)
+    taken: dict[str, str] = {}
+    for action in actions.values():
+        if action.key in taken:
+            raise InvalidFile(
+                f'{path}: the key "{action.key}" is for {taken[action.key]} and {action.id}.', next="Give one of them another."
+            )
+        taken[action.key] = action.id
+    return actions

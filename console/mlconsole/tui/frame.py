@@ -1,0 +1,197 @@
+"""The frame around every screen: where, world, screens, what needs you above; message and keys below. Nothing jumps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from textual import events
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from mlconsole.core.text import duration
+from mlconsole.engine.views import EndpointView, OperationView, Snapshot, State
+from mlconsole.tui.actions import Action, Group
+from mlconsole.tui.pane import Line, line, strip_of, width_of
+from mlconsole.tui.signs import BOLD, CYAN, DIM, PRODUCTION, STATE_STYLES, YELLOW, Signs
+
+STALE = 6.0
+"""Seconds after which data are told with their age; younger ones are *live*."""
+
+SCREENS = (("models", "1", "Models"), ("endpoints", "2", "Endpoints"), ("canary", "3", "Canary"), ("activity", "6", "Activity"))
+
+
+class Bar(Widget):
+    """One row of the screen: something at its left, something at its right; the left gives way."""
+
+    DEFAULT_CSS = "Bar { height: 1; width: 1fr; }"
+
+    class Clicked(Message):
+        """A part of the row was clicked; `text` is the word under the mouse."""
+
+        def __init__(self, bar: Bar, text: str) -> None:
+            super().__init__()
+            self.bar, self.text = bar, text
+
+    def __init__(self, id: str) -> None:  # noqa: A002 - Textual's word
+        super().__init__(id=id)
+        self._left: Line = ()
+        self._right: Line = ()
+        self._over = ""
+
+    def show(self, left: Line, right: Line = (), over: str = "") -> None:
+        """Another content; drawn only when it differs."""
+        if (left, right, over) != (self._left, self._right, self._over):
+            self._left, self._right, self._over = left, right, over
+            self.refresh()
+
+    @property
+    def text(self) -> str:
+        """What the row says, for tests and for copying."""
+        return "".join(text for text, _ in (*self._left, *self._right)).strip()
+
+    def render_line(self, y: int) -> Strip:
+        """The row."""
+        width = self.size.width
+        right_width = width_of(self._right)
+        if right_width > width - 4:
+            return strip_of(self._left, width, self._over)
+        left = strip_of((*self._left, (" ", "")), width - right_width, self._over)
+        return Strip.join([left, strip_of(self._right, right_width, self._over)])
+
+    def on_click(self, event: events.Click) -> None:
+        """Tell what was clicked."""
+        whole = "".join(text for text, _ in self._left)
+        begin = whole.rfind(" ", 0, event.x + 1) + 1
+        end = whole.find(" ", event.x)
+        self.post_message(self.Clicked(self, whole[begin : end if end >= 0 else None].strip("[]")))
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Something that needs a person: a state, a sentence, and the screen and endpoint to go to."""
+
+    state: State
+    text: str
+    screen: str
+    subject: str
+
+
+def attentions(snapshot: Snapshot) -> list[Attention]:
+    """What needs a person, worst first."""
+    if snapshot.blind:
+        return [Attention(State.FAILING, f"blind: {snapshot.blind}", "endpoints", "")]
+    order = {State.FAILING: 0, State.LOOK: 1, State.NO_DATA: 2}
+    found = [
+        Attention(endpoint.state, f"{endpoint.name}: {endpoint.finding}", _screen_for(endpoint), endpoint.name)
+        for endpoint in snapshot.status.endpoints
+        if endpoint.state in order
+    ]
+    return sorted(found, key=lambda one: order[one.state])
+
+
+def where(snapshot: Snapshot | None, environment: str, production: bool, workspace: str, now: datetime, width: int) -> tuple[Line, Line]:
+    """Row 1: environment, workspace, backend, person@host; badge and clock."""
+    name = "PRODUCTION" if production else environment.upper()
+    badge = line((f" {name} ", PRODUCTION if production else BOLD))
+    parts: list[str] = []
+    if snapshot is not None:
+        parts = [workspace, f"{snapshot.backend} {environment}" if production else snapshot.backend, snapshot.who]
+    text = ("  " + " · ".join(parts)) if width >= 60 else f" {workspace}"
+    right = now.astimezone().strftime("%a %H:%M " if width >= 60 else "%H:%M ")
+    read_only = snapshot is not None and snapshot.status.read_only
+    return (*badge, *line(text)), line(*([("READ ONLY ", f"{BOLD} {YELLOW}")] if read_only else []), right)
+
+
+def world(snapshot: Snapshot | None, now: datetime, signs: Signs, width: int) -> tuple[Line, str]:
+    """Row 2: counts that add up to all endpoints · running changes · who watches · age of data; and a style over all of it."""
+    if snapshot is None:
+        return line((" looking for the first time …", DIM)), ""
+    counts: list[tuple[str, str]] = []
+    blind = bool(snapshot.blind)
+    for state, word in (
+        (State.OK, "ok"),
+        (State.CHANGING, "changing"),
+        (State.LOOK, "look"),
+        (State.FAILING, "failing"),
+        (State.NO_DATA, "no data"),
+    ):
+        count = snapshot.status.count(state)
+        if width < 60 and not count:
+            continue
+        figure = "–" if blind and state is not State.NO_DATA else str(count)
+        counts.append((f"{signs.of(state)}{figure} ", STATE_STYLES[state] if count else DIM))
+        del word
+    age = (now - snapshot.status.at).total_seconds()
+    running = running_told(snapshot.status.running)
+    parts = [running] if width >= 60 or snapshot.status.running else []
+    if width >= 60:
+        parts.append("only you watch")
+    told = "data live" if age < STALE else f"DATA {duration(age).upper()} OLD"
+    spans: list[tuple[str, str]] = [(" ", ""), *counts]
+    for part in parts:
+        spans += [("│ ", DIM), (part + " ", CYAN if part is running and snapshot.status.running else "")]
+    spans += [("│ ", DIM), (told, "" if age < STALE else "bold red")]
+    return line(*((signs.plain(text), words) for text, words in spans)), "reverse red" if blind else ""
+
+
+def running_told(running: Sequence[OperationView]) -> str:
+    """The running changes in a few words."""
+    if not running:
+        return "no change"
+    first = running[0]
+    way = f"← {first.endpoint} going back" if first.state == "going back" else f"~ {first.endpoint} {first.now} → {first.then}"
+    place = f", step {first.step}/{first.steps}" if first.steps and first.state != "going back" else ""
+    interrupted = ", interrupted" if first.interrupted else ""
+    return f"{way}{place}{interrupted}" + (f" +{len(running) - 1}" if len(running) > 1 else "")
+
+
+def screens(now: str, right: str) -> tuple[Line, Line]:
+    """Row 3: the screens, the present one in brackets; what is shown."""
+    spans: list[str | tuple[str, str]] = []
+    for name, key, label in SCREENS:
+        spans.append((f"[{key} {label}]", BOLD) if name == now else f" {key} {label} ")
+    return line(*spans), line((right + " ", DIM))
+
+
+def attention(found: Sequence[Attention], signs: Signs, snapshot: Snapshot | None) -> tuple[Line, Line, str]:
+    """Row 4: what needs you, one line, the worst."""
+    if snapshot is None:
+        return line(""), (), ""
+    if not found:
+        return line((f" {signs.ok} ", STATE_STYLES[State.OK]), "nothing needs you"), (), ""
+    worst = found[0]
+    more = f" +{len(found) - 1}" if len(found) > 1 else ""
+    over = "reverse red" if worst.state is State.FAILING else ""
+    return line((f" {signs.of(worst.state)} ", STATE_STYLES[worst.state]), signs.plain(worst.text)), line((f"{more} ! go there ", "")), over
+
+
+def keys(shown: Sequence[tuple[Action, bool]], width: int, signs: Signs) -> Line:
+    """The last row: what looks │ what goes back │ what goes FORWARD; a key that is off is dim, and says why when pressed."""
+    groups: list[list[tuple[str, str]]] = []
+    for wanted in ((Group.LOOK, Group.DRAFT), (Group.BACK,), (Group.FORWARD,)):
+        inside = [
+            (f"{_key(action.key)} {action.label}", DIM if off else BOLD if action.group is Group.FORWARD else "")
+            for action, off in shown
+            if action.group in wanted
+        ]
+        if inside:
+            groups.append(inside)
+    while groups and sum(len(text) + 2 for group in groups for text, _ in group) + 2 * len(groups) > width and len(groups[0]) > 1:
+        groups[0].pop(-2 if len(groups[0]) > 2 else -1)
+    spans: list[tuple[str, str]] = [(" ", "")]
+    for place, group in enumerate(groups):
+        spans += [(f"{signs.rule} ", DIM)] if place else []
+        for text, words in group:
+            spans.append((text + "  ", words))
+    return line(*spans)
+
+
+def _key(key: str) -> str:
+    return {"left": "←→", "right": "", "escape": "esc", "question_mark": "?"}.get(key, key)
+
+
+def _screen_for(endpoint: EndpointView) -> str:
+    return "activity" if "changed outside" in endpoint.finding else "endpoints"

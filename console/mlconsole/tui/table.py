@@ -1,0 +1,307 @@
+"""The live table: cursor, sort, filter, ten thousand rows, updates by cell. Used on every screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from textual import events
+from textual.geometry import Region
+
+from mlconsole.tui.pane import Line, Pane, Span, line
+from mlconsole.tui.signs import BOLD, CURSOR, DIM, Signs
+
+_SAMPLE = 400
+"""Rows that column widths are worked out from: the visible ones and the first few hundred."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: `right` aligns figures; `most` bounds its width; the first column whose `grows` is set takes what is left over;
+    `keep` is how much it matters: of columns that do not fit, those with the smallest `keep` go first.
+    """
+
+    key: str
+    title: str
+    right: bool = False
+    least: int = 0
+    most: int = 60
+    grows: bool = False
+    keep: int = 10
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row: a stable key, cells by column (text, or text and style), and what it sorts and filters by.
+
+    `under`: lines below it that belong to it (a reason).
+    """
+
+    key: str
+    cells: Mapping[str, str | Span]
+    order: tuple[Any, ...] = ()
+    text: str = ""
+    """What a filter looks in; else its cells."""
+    style: str = ""
+
+
+class LiveTable(Pane):
+    """Rows under column heads. It keeps its cursor on the same key while rows come, go and change places."""
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        title: str = "",
+        *,
+        id: str | None = None,  # noqa: A002 - Textual's word
+        hint: str = "",
+        edges: str = "lr",
+        joints: tuple[str, str] = ("l", "r"),
+        heads: bool = True,
+        empty: Sequence[Line] = (),
+        signs: Signs | None = None,
+    ) -> None:
+        super().__init__(title, id=id, hint=hint, edges=edges, joints=joints, signs=signs)
+        self._columns = tuple(columns)
+        self._heads = heads
+        self._empty = list(empty)
+        self._all: list[Row] = []
+        self._rows: list[Row] = []
+        self._filter = ""
+        self._sort: tuple[str, Callable[[Row], Any]] | None = None
+        self._cursor = 0
+        self._widths: dict[str, int] = {}
+        self._drawn: list[tuple[Line, str]] = []
+        self.marked: set[str] = set()
+
+    # Rows.
+
+    def fill(self, rows: Sequence[Row], *, dimmed: bool = False) -> None:
+        """Other rows; only the cells that differ on screen are drawn anew."""
+        self._all = list(rows)
+        redraw = dimmed != self.dimmed
+        self.dimmed = dimmed
+        self._arrange(redraw=redraw)
+
+    def filter(self, text: str) -> None:
+        """Only rows that have each word of `text` in them."""
+        if text != self._filter:
+            self._filter = text
+            self._arrange()
+
+    def sort_by(self, name: str, key: Callable[[Row], Any] | None) -> None:
+        """Rows by `key`; None: as they were given."""
+        self._sort = (name, key) if key else None
+        self._arrange()
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """The rows that are shown, in their order."""
+        return self._rows
+
+    @property
+    def total(self) -> int:
+        """How many there are without the filter."""
+        return len(self._all)
+
+    @property
+    def cursor(self) -> Row | None:
+        """The row under the cursor."""
+        return self._rows[self._cursor] if self._cursor < len(self._rows) else None
+
+    def go_to(self, key: str) -> bool:
+        """Put the cursor on a row; whether it is there."""
+        place = next((index for index, row in enumerate(self._rows) if row.key == key), None)
+        if place is None:
+            return False
+        self._move_to(place)
+        return True
+
+    def mark(self) -> None:
+        """Mark the cursor's row, or take its mark away."""
+        row = self.cursor
+        if row is not None:
+            self.marked ^= {row.key}
+            self._draw()
+
+    def _arrange(self, *, redraw: bool = False) -> None:
+        held = self.cursor.key if self.cursor else None
+        words = self._filter.casefold().split()
+        rows = [row for row in self._all if not words or all(word in _text(row) for word in words)]
+        if self._sort is not None:
+            rows.sort(key=self._sort[1])
+        self._rows = rows
+        place = next((index for index, row in enumerate(rows) if row.key == held), None) if held else None
+        before = held
+        self._cursor = place if place is not None else min(self._cursor, max(0, len(rows) - 1))
+        self._keep_in_sight()
+        self._draw(all_of_it=redraw)
+        now = self.cursor.key if self.cursor else None
+        if now is not None and now != before:
+            self.post_message(self.Moved(self, now))
+
+    # Drawing.
+
+    @property
+    def _room(self) -> int:
+        return max(0, self.inner_height - (1 if self._heads else 0))
+
+    def on_resize(self, _: events.Resize) -> None:
+        """Other widths, another part in sight."""
+        self._keep_in_sight()
+        self._draw(all_of_it=True)
+
+    def line_at(self, place: int) -> tuple[Line, str]:
+        """A line of the visible part."""
+        return self._drawn[place] if place < len(self._drawn) else ((), "")
+
+    def _draw(self, *, all_of_it: bool = False) -> None:
+        widths = self._measured()
+        before = self._drawn
+        drawn: list[tuple[Line, str]] = []
+        if self._heads and (self._rows or not self._empty):
+            drawn.append((self._head_line(widths), ""))
+        if not self._rows:
+            drawn += [(text, "") for text in (self._empty if not self._all else [line((f"nothing fits “{self._filter}”", DIM))])]
+        for index in range(self._top, min(self._top + self._room, len(self._rows))):
+            drawn.append(self._row_line(index, widths))
+        self._drawn = drawn
+        if all_of_it or widths != self._widths:
+            self._widths = widths
+            self.refresh()
+            return
+        for place in range(max(len(drawn), len(before))):
+            old = before[place] if place < len(before) else ((), "")
+            new = drawn[place] if place < len(drawn) else ((), "")
+            if old != new:
+                for left, width in _changed(old, new, self.inner_width):
+                    self.refresh(Region(("l" in self._edges) + left, place + 1, width, 1))
+
+    def _measured(self) -> dict[str, int]:
+        sample = [*self._rows[self._top : self._top + self._room], *self._rows[:_SAMPLE]]
+        wanted: dict[str, int] = {}
+        for column in self._columns:
+            longest = max((len(_span(row.cells.get(column.key, ""))[0]) for row in sample), default=0)
+            wanted[column.key] = min(column.most, max(column.least, len(column.title), longest, self._widths.get(column.key, 0)))
+        room = self.inner_width - 1
+        growing = next((column for column in self._columns if column.grows), None)
+        # What does not fit: first the column that grows gives way, down to a readable rest; then columns go, the least important first.
+        if growing is not None and _total(wanted) > room:
+            wanted[growing.key] = max(growing.least, 8, wanted[growing.key] - (_total(wanted) - room))
+        for column in sorted(self._columns, key=lambda column: column.keep):
+            if _total(wanted) <= room or len(wanted) == 1:
+                break
+            if column.keep < 100:
+                del wanted[column.key]
+        if growing is not None and growing.key in wanted:
+            wanted[growing.key] = max(4, wanted[growing.key] + room - _total(wanted))
+        elif _total(wanted) > room:
+            first = next(iter(wanted))
+            wanted[first] = max(4, wanted[first] - (_total(wanted) - room))
+        return wanted
+
+    def _head_line(self, widths: Mapping[str, int]) -> Line:
+        spans: list[Span] = [(" ", "")]
+        for column in self._columns:
+            if column.key in widths:
+                spans.append((_fitted(column.title, widths[column.key], column.right) + "  ", DIM))
+        return tuple(spans)
+
+    def _row_line(self, index: int, widths: Mapping[str, int]) -> tuple[Line, str]:
+        row = self._rows[index]
+        here = index == self._cursor
+        spans: list[Span] = [(self.signs.cursor if here else "*" if row.key in self.marked else " ", BOLD if here else "")]
+        for column in self._columns:
+            if column.key in widths:
+                text, words = _span(row.cells.get(column.key, ""))
+                spans.append((_fitted(self.signs.plain(text), widths[column.key], column.right), words or row.style))
+                spans.append(("  ", ""))
+        return tuple(line(*spans)), CURSOR if here and self.has_focus else ""
+
+    def on_focus(self) -> None:
+        """The cursor's row shows who has the keys."""
+        super().on_focus()
+        self._draw()
+
+    def on_blur(self) -> None:
+        """The cursor's row shows who has the keys."""
+        super().on_blur()
+        self._draw()
+
+    # The cursor.
+
+    def move(self, by: int) -> None:
+        """The cursor, so many rows down."""
+        self._move_to(max(0, min(self._cursor + by, len(self._rows) - 1)))
+
+    def move_page(self, pages: int) -> None:
+        """The cursor, so many pages down."""
+        self.move(pages * max(1, self._room - 1))
+
+    def move_end(self, *, first: bool) -> None:
+        """The cursor to the first or the last row."""
+        self._move_to(0 if first else len(self._rows) - 1)
+
+    def _move_to(self, place: int) -> None:
+        if not self._rows or place == self._cursor:
+            return
+        self._cursor = place
+        top = self._top
+        self._keep_in_sight()
+        self._draw(all_of_it=top != self._top)
+        self.post_message(self.Moved(self, self._rows[place].key))
+
+    def _keep_in_sight(self) -> None:
+        room = max(1, self._room)
+        self._top = max(0, min(self._top, self._cursor, max(0, len(self._rows) - room)))
+        if self._cursor >= self._top + room:
+            self._top = self._cursor - room + 1
+
+    def scroll_lines(self, by: int) -> None:
+        """The wheel moves the cursor: it is always in sight."""
+        self.move(by)
+
+    def on_click(self, event: events.Click) -> None:
+        """A click puts the cursor there; on the cursor's own row it enters."""
+        place = event.y - 1 - (1 if self._heads else 0) + self._top
+        if 0 <= place < len(self._rows):
+            if place == self._cursor:
+                self.post_message(self.Chosen(self, self._rows[place].key))
+            self._move_to(place)
+
+    def choose(self) -> None:
+        """Enter the cursor's row."""
+        row = self.cursor
+        if row is not None:
+            self.post_message(self.Chosen(self, row.key))
+
+
+def _text(row: Row) -> str:
+    return (row.text or " ".join(_span(cell)[0] for cell in row.cells.values())).casefold()
+
+
+def _span(cell: str | Span) -> Span:
+    return (cell, "") if isinstance(cell, str) else cell
+
+
+def _fitted(text: str, width: int, right: bool) -> str:
+    if len(text) > width:
+        text = text[: max(0, width - 1)] + "…" if width > 1 else text[:width]
+    return text.rjust(width) if right else text.ljust(width)
+
+
+def _total(widths: Mapping[str, int]) -> int:
+    return sum(width + 2 for width in widths.values())
+
+
+def _changed(old: tuple[Line, str], new: tuple[Line, str], width: int) -> list[tuple[int, int]]:
+    """The parts of a line that differ, as (left, width) counted from inside the edge; the whole line when its shape differs."""
+    if old[1] != new[1] or [len(text) for text, _ in old[0]] != [len(text) for text, _ in new[0]]:
+        return [(0, width + 2)]
+    found, left = [], 1
+    for before, after in zip(old[0], new[0], strict=True):
+        if before != after:
+            found.append((left, len(after[0])))
+        left += len(after[0])
+    return found
