@@ -11,6 +11,7 @@ from mlconsole.plugin import Context
 from mlconsole.plugin.errors import InvalidRequest, NotFound, Unavailable
 from mlconsole.plugin.roles import Action, Parameter
 from mlconsole_local.gateway import Gateway
+from mlconsole_local.replay import read_events
 from mlconsole_local.replays import Replays, ReplayStatus
 from mlconsole_local.state import locked
 
@@ -62,17 +63,18 @@ class LocalActions:
         info = self._gateway.info()
         if info is None or not info.ready:
             raise Unavailable("The gateway is not up.", next="mlconsole local up")
+        endpoint = parameters["endpoint"]
+        if not any(routing.endpoint == endpoint for routing in self._gateway.desired()):
+            raise NotFound(f'There is no endpoint "{endpoint}" behind this gateway.', next="mlconsole endpoints list")
         try:
             rate = float(parameters["rate"])
         except ValueError:
             raise InvalidRequest(f'"{parameters["rate"]}" is no number of requests a second.') from None
-        slices = dict(pair.split("=", 1) for pair in parameters["slices"].split(",") if "=" in pair)
+        slices = _slices(parameters["slices"])
         events = self._workspace / Path(parameters["events"])
+        _check_events(events, slices)
         with locked(self._root):
-            running = self._replays.status(parameters["endpoint"])
-            if running is None or running.pid is None or running.rate != rate:
-                running = self._replays.start(parameters["endpoint"], events, info.url, rate=rate, slices=slices)
-        return _told(running)
+            return _told(self._replays.ensure(endpoint, events, info.url, rate=rate, slices=slices))
 
     def _stop(self, parameters: Mapping[str, str]) -> Mapping[str, Json]:
         with locked(self._root):
@@ -86,6 +88,24 @@ class LocalActions:
         return _told(found)
 
 
+def _slices(text: str) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+    for key, equals, name in pairs:
+        if not key.strip() or not equals or not name.strip():
+            raise InvalidRequest(f'"{text}" does not name slices.', next="Write KEY=INPUT, several with commas: language=language.")
+    return {key.strip(): name.strip() for key, _, name in pairs}
+
+
+def _check_events(events: Path, slices: Mapping[str, str]) -> None:
+    """What can't be replayed is said at once, and not in the log of a process that ended a moment later."""
+    try:
+        read_events(events, slices)
+    except ValueError as error:
+        raise InvalidRequest(f"{error}.") from None
+    except OSError as error:
+        raise InvalidRequest(f"The events at {events} can't be read: {error.strerror}.") from None
+
+
 def _told(status: ReplayStatus) -> Mapping[str, Json]:
     return {
         "endpoint": status.endpoint,
@@ -93,6 +113,7 @@ def _told(status: ReplayStatus) -> Mapping[str, Json]:
         "rate": status.rate,
         "sent": status.sent,
         "failed": status.failed,
+        "late": status.late,
         "by_status": dict(status.by_status),
         "last_error": status.last_error,
     }

@@ -21,6 +21,7 @@ Send = Callable[[Any], Awaitable[None]]
 
 _MAX_BODY = 8 << 20
 _MAX_IN_FLIGHT = 256
+_HUNG_UP = 499
 
 
 @dataclass(frozen=True)
@@ -42,19 +43,26 @@ class _Gone(Exception):
     pass
 
 
+class _GaveUp(Exception):
+    """The caller hung up while its request still waited for the model."""
+
+
 class App:
     """One variant's server."""
 
-    def __init__(self, who: Who, model: Model, log: PredictionLog, slices: Mapping[str, str]) -> None:
-        """`slices`: slice key → JSON pointer into the named inputs, such as `/language`."""
+    def __init__(self, who: Who, model: Model, log: PredictionLog, slices: Mapping[str, str], ready: Callable[[], None]) -> None:
+        """`slices`: slice key → JSON pointer into the named inputs, such as `/language`. `ready` is called when it first is."""
         self._who = who
         self._model = model
         self._log = log
         self._slices = {key: _tokens(pointer) for key, pointer in slices.items()}
         self._reducer = Reducer(model.inputs.values(), {tokens[0] for tokens in self._slices.values() if tokens})
         # A slow model or a Redis that hangs must not keep the server from saying how it is.
-        self._pool = ThreadPoolExecutor(4 if model.waits else 1, thread_name_prefix="model")
+        self._workers = 4 if model.waits else 1
+        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="model")
         self._pinger = ThreadPoolExecutor(1, thread_name_prefix="ping")
+        self._ping: asyncio.Future[None] | None = None
+        self._first_ready: Callable[[], None] | None = ready
         self._in_flight = 0
         self._marks = [
             (b"content-type", b"application/json"),
@@ -111,10 +119,15 @@ class App:
         }
 
     async def _ready(self) -> tuple[int, bytes]:
+        if self._ping is None or self._ping.done():  # However many ask at once: one look is an answer for all of them.
+            self._ping = asyncio.get_running_loop().run_in_executor(self._pinger, self._model.ping)
         try:
-            await asyncio.get_running_loop().run_in_executor(self._pinger, self._model.ping)
+            await asyncio.shield(self._ping)
         except NoConnection as error:
             return _error(503, str(error))
+        if self._first_ready is not None:
+            self._first_ready()
+            self._first_ready = None
         return 200, encoded({"ready": True, "name": self._who.endpoint, "digest": self._who.digest})
 
     async def _infer(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
@@ -130,7 +143,7 @@ class App:
                 status, error = 503, f"too many requests at once (more than {_MAX_IN_FLIGHT})"
             else:
                 request = self._model.parse(body)
-                prediction = await asyncio.get_running_loop().run_in_executor(self._pool, self._model.predict, request)
+                prediction = await self._predicted(request, receive)
                 status = 200
         except BadRequest as problem:
             status, error = 400, str(problem)
@@ -142,6 +155,8 @@ class App:
             status, error = 500, f"the model failed: {problem}"
         except _Gone:
             raise
+        except _GaveUp:
+            status, error = _HUNG_UP, "the caller hung up before its turn came"
         except Exception as problem:  # noqa: BLE001  a mistake of ours in one request is that request's failure, and is logged as one
             status, error = 500, f"the server failed: {type(problem).__name__}"
         finally:
@@ -170,6 +185,20 @@ class App:
             }
         )
         return status, answer
+
+    async def _predicted(self, request: Request, receive: Receive) -> Prediction:
+        """Its turn waited for. Who hangs up meanwhile is not computed for: a slow model would work off a queue that nobody waits in."""
+        job = self._pool.submit(self._model.predict, request)
+        waiting = asyncio.wrap_future(job)
+        if self._in_flight > self._workers:
+            gone = asyncio.ensure_future(receive())  # The body is read: what comes next is the caller's end.
+            try:
+                await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
+                if gone.done() and job.cancel():
+                    raise _GaveUp
+            finally:
+                gone.cancel()
+        return await waiting
 
     def _slices_of(self, columns: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, str]:
         found = {}

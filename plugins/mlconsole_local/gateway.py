@@ -164,10 +164,13 @@ class Gateway:
         if orphan is not None:
             end_envoy(orphan)
             stopped = True
-        folder = read_json(self._folder / "admin.json")
-        if folder and folder.get("made"):
+        record = read_json(self._folder / "admin.json")
+        if record and record.get("socket"):
+            with suppress(OSError):  # A keeper that was killed left it behind.
+                Path(str(record["socket"])).unlink()
+        if record and record.get("made"):
             with suppress(OSError):
-                Path(str(folder["made"])).rmdir()
+                Path(str(record["made"])).rmdir()
         with suppress(FileNotFoundError):
             (self._folder / "admin.json").unlink()
         return stopped

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mlconsole.core.live import VariantState
 from mlconsole.plugin import Context
-from mlconsole.plugin.errors import Unavailable
+from mlconsole.plugin.errors import BackendError
 from mlconsole.plugin.roles import Part
+from mlconsole_local.bootstrap import envoy_binary
 from mlconsole_local.gateway import Gateway
 from mlconsole_local.replays import Replays
 from mlconsole_local.services import Services
-from mlconsole_local.serving import reroute
+from mlconsole_local.serving import reroute, state, why
 from mlconsole_local.state import LOOPBACK, locked
-from mlconsole_local.variants import Server, Variants
+from mlconsole_local.store import kept
+from mlconsole_local.variants import Server, Spec, Variants
+
+_GRACE = 5.0
+"""Seconds that servers get to end: the gateway is down by then, so nobody waits for an answer of theirs."""
+_COMING_UP = 30.0
+"""Seconds that all servers together get to come up."""
+_POLL = 0.02
 
 
 class LocalLifecycle:
@@ -30,18 +41,35 @@ class LocalLifecycle:
         self._replays = Replays(context.state)
 
     def up(self) -> Sequence[Part]:
-        """Services first (servers read from them), then the gateway, then every server that should run."""
+        """Services first (servers read from them), then the gateway, then every server that should run.
+
+        One service or server that can't be had keeps nothing else down: it is told when the rest is up.
+        """
+        envoy_binary()  # Where there is none, nothing is started.
+        lost: BackendError | None = None
         with locked(self._root, seconds=30.0):
-            for name, settings in self._options["services"].items():
-                self._service(name, settings)
+            configured = self._options["services"]
+            for service in self._services.list():
+                if service.name not in configured:
+                    self._services.remove(service.name)
+            for name, settings in configured.items():
+                try:
+                    self._service(name, settings)
+                except BackendError as error:
+                    lost = lost or error
             self._gateway.ensure(port=self._options.get("port"))
-            started = [self._variants.restart(server.spec.endpoint, server.spec.variant) for server in self._variants.list()]
-            for server in started:
-                if server is not None:
+            found, servers = self._variants.list(), []
+            self._variants.end_silent(found)
+            for present in found:
+                try:
+                    server = self._variants.ensure(self._now(present.spec))
                     reroute(self._gateway, server)
-        for server in started:
-            if server is not None:
-                self._wait(server)
+                    servers.append(server)
+                except BackendError as error:
+                    lost = lost or error
+        self._wait(servers)
+        if lost is not None:
+            raise type(lost)(f"{lost.message.rstrip('.')}. Everything else is up.", next=lost.next)
         return self.parts()
 
     def down(self) -> Sequence[Part]:
@@ -51,8 +79,7 @@ class LocalLifecycle:
             for replay in self._replays.list():
                 self._replays.stop(replay.endpoint)
             self._gateway.stop()
-            for server in self._variants.list():
-                self._variants.stop(server.spec.endpoint, server.spec.variant)
+            self._variants.stop_all(grace=_GRACE)
             for service in self._services.list():
                 self._services.stop(service.name)
         return stopped
@@ -65,12 +92,22 @@ class LocalLifecycle:
         vectors = Path(settings["load"])
         self._services.ensure_redis(name, vectors if vectors.is_absolute() else self._workspace / vectors, prefix=settings["prefix"])
 
-    def _wait(self, server: Server) -> None:
-        """A server that does not come up is told by `parts`; it must not keep the others down."""
-        try:
-            self._variants.wait_ready(server, seconds=30.0)
-        except Unavailable:
-            return
+    def _now(self, spec: Spec) -> Spec:
+        """What that server has to be today: services may have moved, and so may the workspace with our copies in it."""
+        copy = kept(self._root, spec.digest)
+        return replace(spec, connections=self._services.connections(), artifact=str(copy) if copy.exists() else spec.artifact)
+
+    def _wait(self, servers: Sequence[Server]) -> None:
+        """Until none is coming up any more. One that does not is told by `parts`; it must not keep the others down."""
+        deadline = time.monotonic() + _COMING_UP
+        coming = list(servers)
+        while coming and time.monotonic() < deadline:
+            found = [self._variants.find(server.spec.endpoint, server.spec.variant) for server in coming]
+            now = [server for server in found if server is not None]
+            healths = self._variants.healths(now)
+            coming = [server for server, health in zip(now, healths, strict=True) if state(server, health) is VariantState.CREATING]
+            if coming:
+                time.sleep(_POLL)
 
     def _gateway_part(self) -> list[Part]:
         info = self._gateway.info()
@@ -84,15 +121,15 @@ class LocalLifecycle:
 
     def _server_parts(self) -> list[Part]:
         parts = []
-        for server in self._variants.list():
+        for server, health in self._variants.look():
             name = f"{server.spec.endpoint} {server.spec.variant}"
             if server.pid is None:
-                state = "stopped" if server.stopped else "dead"
-                parts.append(Part(name, state, server.reason or f"{LOOPBACK}:{server.port}", healthy=False))
+                how = "stopped" if server.stopped else "dead"
+                parts.append(Part(name, how, f"{LOOPBACK}:{server.port}" if server.stopped else why(server, health), healthy=False))
                 continue
-            health = self._variants.health(server)
             detail = f"pid {server.pid}, {LOOPBACK}:{server.port}"
-            parts.append(Part(name, "running" if health.ready else "not ready", detail if health.ready else health.reason, health.ready))
+            how = "running" if health.ready else "not answering" if health.silent else "not ready"
+            parts.append(Part(name, how, detail if health.ready else f"{detail}: {health.reason}", health.ready))
         return parts
 
     def _service_parts(self) -> list[Part]:

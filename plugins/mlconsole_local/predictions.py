@@ -78,15 +78,15 @@ class PredictionReader:
         return _Cursor(since, {name: offsets_at(log, since - _MARGIN) for name, log in logs.items()}).text()
 
     def read(self, cursor: str, limit: int = 10_000) -> Page:
-        """The next observations, each exactly once along the cursor.
-
-        `limit` bounds the requests told (the copies for a shadow come on top of them).
+        """The next observations, at most `limit` (and at least one request), each exactly once along the cursor.
 
         Raises:
             InvalidRequest: the cursor is none of ours.
         """
         state = _Cursor.of(cursor)
-        gateway = read(self._layout.gateway / ACCESS_LOG, state.offsets.get(_GATEWAY, {}), max(1, limit))
+        limit = max(1, limit)
+        held_back = sum(bool(row.get("shadow")) for row in state.waiting)  # Their turn is now: they must not pile up in the cursor.
+        gateway = read(self._layout.gateway / ACCESS_LOG, state.offsets.get(_GATEWAY, {}), max(1, limit - held_back))
         horizon = float("inf") if gateway.at_end or not gateway.lines else max(_end(line.value) for line in gateway.lines) + _SLACK
         servers = {_name(log): read(log, state.offsets.get(_name(log), {}), _SERVER_LINES, horizon) for log in self._server_logs()}
         full = [batch.lines[-1].time for batch in servers.values() if len(batch.lines) >= _SERVER_LINES]
@@ -95,8 +95,8 @@ class PredictionReader:
             _cut(gateway, horizon - _SLACK)
         state.offsets = {_GATEWAY: gateway.offsets, **{name: batch.offsets for name, batch in servers.items()}}
         rows = [*state.waiting, *({**line.value, "log": name} for name, batch in servers.items() for line in batch.lines)]
-        found = _join(state, gateway.lines, rows, caught_up=gateway.at_end)
-        at_end = gateway.at_end and not full
+        found, all_told = _join(state, gateway.lines, rows, limit, caught_up=gateway.at_end)
+        at_end = gateway.at_end and not full and all_told
         return Page([observation for observation in found if observation.time.timestamp() >= state.since], state.text(), at_end)
 
     def _server_logs(self) -> list[Path]:
@@ -104,15 +104,20 @@ class PredictionReader:
         return sorted(folder / PREDICTION_LOG for folder in folders if folder.is_dir())
 
 
-def _join(state: _Cursor, lines: Iterable[Line], rows: Iterable[dict[str, Any]], *, caught_up: bool) -> list[Observation]:
-    """Pair lines with rows, and tell what is complete; `state.waiting` and `state.alone` are brought up to date."""
+def _join(
+    state: _Cursor, lines: Iterable[Line], rows: Iterable[dict[str, Any]], limit: int, *, caught_up: bool
+) -> tuple[list[Observation], bool]:
+    """Pair lines with rows, and tell what is complete, and whether all of that fitted; `state.waiting` and `state.alone` are brought up to
+    date. Every line is told; copies, and rows that stand alone, as far as there is room.
+    """
     now = time.time()
     found: list[Observation] = []
+    copies: list[dict[str, Any]] = []
     by_key: dict[Key, list[dict[str, Any]]] = {}
     for row in rows:
         endpoint, variant = row["log"].split("/")
         if row.get("shadow"):
-            found.append(_copy(endpoint, variant, row))
+            copies.append(row)
         elif row.get("request_id"):
             by_key.setdefault((endpoint, variant, row["request_id"]), []).append(row)
     latest = 0.0
@@ -131,18 +136,26 @@ def _join(state: _Cursor, lines: Iterable[Line], rows: Iterable[dict[str, Any]],
             state.alone["\n".join(key)] = now + _LATE  # A server may still be at it after the consumer was told 504, or hung up.
         found.append(_observed(value, variant, half))
     until = now if caught_up else latest
-    state.waiting = []
+    room = max(0, limit - len(found))
+    found += [_copy(row) for row in copies[:room]]
+    state.waiting = copies[room:]
+    all_told = not state.waiting
     for key, left in by_key.items():
         for row in left:
             if state.alone.pop("\n".join(key), None) is not None:
                 continue
             if until - _end(row) < _GRACE:
                 state.waiting.append(row)
-            elif not row.get("probe"):
+            elif row.get("probe"):
+                continue
+            elif len(found) >= limit:
+                state.waiting.append(row)
+                all_told = False
+            else:
                 state.alone["\n".join(key)] = now + _LATE
                 found.append(_unseen(key, row))
     state.alone = {key: at for key, at in state.alone.items() if at > now}
-    return found
+    return found, all_told
 
 
 def _cut(gateway: Batch, horizon: float) -> None:
@@ -194,7 +207,8 @@ def _observed(value: Mapping[str, Any], variant: str | None, row: Mapping[str, A
     )
 
 
-def _copy(endpoint: str, variant: str, row: Mapping[str, Any]) -> Observation:
+def _copy(row: Mapping[str, Any]) -> Observation:
+    endpoint, variant = row["log"].split("/")
     return _from_row(endpoint, variant, row, shadow=True)
 
 

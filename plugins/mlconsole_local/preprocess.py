@@ -22,6 +22,10 @@ NUMPY = {
 }  # fmt: skip
 
 
+_PING_SECONDS = 0.4
+"""Shorter than whoever asks how a server is would wait: so a connection that hangs is told as such, and not as a server that does."""
+
+
 class NoConnection(Exception):
     """Something that the model reads from does not answer."""
 
@@ -87,7 +91,15 @@ class Inputs:
         Raises:
             NoConnection: it does not.
         """
-        if self._step.kind == "redis_vectors":
+        if self._step.kind == "redis_vectors" and self._address is not None:
+            client = Redis(*self._address, seconds=_PING_SECONDS)
+            try:
+                client.call(b"PING")
+            except RedisError as error:
+                raise NoConnection(f'connection "{self._step.connection}" does not answer: {error}') from error
+            finally:
+                client.close()
+        elif self._step.kind == "redis_vectors":
             self._call(b"PING")
 
     def _texts(self, request: Request, name: str) -> Sequence[str]:

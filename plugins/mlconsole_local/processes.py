@@ -12,7 +12,7 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +20,15 @@ from pathlib import Path
 from mlconsole.plugin.errors import Refused, Unavailable
 from mlconsole_local.state import private, read_json, write_json
 
-_INTENT, _CLAIM, _RECORD, _EXIT = "process.intent.", "process.claim", "process.json", "process.exit"
+_INTENT, _CLAIM, _RECORD, _EXIT, _ASKED = "process.intent.", "process.claim", "process.json", "process.exit", "process.asked"
 
 # $1 token, $2… the program. The working folder is the process's own. Both shells ignore the hang-up of a terminal that closes.
+# What the second one would say of a killed program ("Killed") must not stand where the program's own last words are looked for.
 _LAUNCH = """
 umask 077; trap '' HUP
 (
-  sh -c '
+  exec 3>&2 2>/dev/null
+  (exec sh -c '
     token=$1; shift
     mv "process.intent.$token" process.claim 2>/dev/null || exit 75
     boot=; start=
@@ -39,7 +41,7 @@ umask 077; trap '' HUP
     printf "%s\\n" "$line" > process.new
     mv process.new process.json; rm -f process.claim
     exec "$@"
-  ' starter "$@"
+  ' starter "$@" 2>&3 3>&-)
   code=$?
   grep -q "$1" process.json 2>/dev/null || exit 0
   printf "{\\"code\\": %s, \\"token\\": \\"%s\\"}\\n" $code "$1" > process.exit.new
@@ -69,9 +71,10 @@ class Process:
 
 @dataclass(frozen=True)
 class Ended:
-    """How the last process of a folder ended: its exit code (128 + n after signal n), None where nobody saw it."""
+    """How the last process of a folder ended: its exit code (128 + n after signal n), None where nobody saw it. `asked`: we ended it."""
 
     code: int | None
+    asked: bool = False
 
 
 def start(folder: Path, argv: Sequence[str], log: Path, *, env: Mapping[str, str] | None = None, seconds: float = 10.0) -> Process:
@@ -88,7 +91,7 @@ def start(folder: Path, argv: Sequence[str], log: Path, *, env: Mapping[str, str
     if running is not None:
         return running
     private(folder)
-    for name in (_CLAIM, _EXIT, _RECORD):
+    for name in (_CLAIM, _EXIT, _ASKED, _RECORD):
         with suppress(FileNotFoundError):
             (folder / name).unlink()
     token = secrets.token_hex(8)
@@ -135,13 +138,15 @@ def ended(folder: Path) -> Ended | None:
     process = _recorded(folder)
     if process is None or process.alive:
         return None
+    asked = (read_json(folder / _ASKED) or {}).get("token") == process.token
     deadline = time.monotonic() + _NOTED_WITHIN
     while True:
         record = read_json(folder / _EXIT)
         if record is not None and record.get("token") == process.token:
-            return Ended(int(record["code"]))
+            return Ended(None if record["code"] is None else int(record["code"]), asked)
         if time.monotonic() > deadline:
-            return Ended(None)
+            _note_unseen(folder, process)
+            return Ended(None, asked)
         time.sleep(0.002)
 
 
@@ -151,13 +156,28 @@ def stop(folder: Path, *, grace: float = 10.0) -> Ended | None:
     Raises:
         Refused: it belongs to somebody else.
     """
-    process = find(folder)
-    if process is None:
-        return None
-    if send(process, signal.SIGTERM) and not wait_gone(process, grace):
+    return stop_all([folder], grace=grace).get(folder)
+
+
+def stop_all(folders: Iterable[Path], *, grace: float = 10.0) -> dict[Path, Ended]:
+    """End the processes of several folders side by side, as `stop` does; those that ran.
+
+    Raises:
+        Refused: one belongs to somebody else.
+    """
+    running = {folder: process for folder in folders if (process := find(folder)) is not None}
+    for folder, process in running.items():
+        with suppress(OSError):  # A full disk must not keep anything alive.
+            write_json(folder / _ASKED, {"token": process.token})
+        if send(process, signal.SIGTERM):
+            send(process, signal.SIGCONT)  # One that was halted could not even end.
+    deadline = time.monotonic() + grace
+    slow = [process for process in running.values() if not wait_gone(process, max(0.0, deadline - time.monotonic()))]
+    for process in slow:
         send(process, signal.SIGKILL)
+    for process in slow:
         wait_gone(process, 5.0)
-    return ended(folder)
+    return {folder: ended(folder) or Ended(None, asked=True) for folder in running}
 
 
 def send(process: Process, number: signal.Signals) -> bool:
@@ -238,6 +258,14 @@ def _recorded(folder: Path) -> Process | None:
         return Process(int(record["pid"]), str(record["start"]).strip(), str(record["boot"]), str(record["token"]))
     except (KeyError, ValueError):
         return None
+
+
+def _note_unseen(folder: Path, process: Process) -> None:
+    """Nobody saw it end, so nobody waits for that again. Should its shell be only late, it writes over this."""
+    with suppress(OSError):
+        descriptor = os.open(folder / _EXIT, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(f'{{"code": null, "token": "{process.token}"}}\n')
 
 
 def _settle(folder: Path) -> None:

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mlconsole.plugin.errors import InvalidRequest
 from mlconsole_local import processes
-from mlconsole_local.state import Layout, private, read_json
+from mlconsole_local.state import Layout, private, read_json, write_json
 
-_STATUS, _LOG = "status.json", "replay.log"
+_SPEC, _STATUS, _LOG = "spec.json", "status.json", "replay.log"
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,14 @@ class Replays:
         """`root` is the environment's state folder."""
         self._layout = Layout(root)
 
+    def ensure(self, endpoint: str, events: Path, url: str, *, rate: float, slices: Mapping[str, str]) -> ReplayStatus:
+        """`start`, unless exactly that runs already."""
+        wanted = _spec(events, url, rate, slices)
+        running = self.status(endpoint)
+        if running is not None and running.pid is not None and read_json(self._layout.replay_of(endpoint) / _SPEC) == wanted:
+            return running
+        return self.start(endpoint, events, url, rate=rate, slices=slices)
+
     def start(self, endpoint: str, events: Path, url: str, *, rate: float, slices: Mapping[str, str] | None = None) -> ReplayStatus:
         """Send the events of a file to the endpoint at `rate` requests per second until stopped; one that runs already is ended first.
 
@@ -52,6 +61,7 @@ class Replays:
         folder = private(self._layout.replay_of(endpoint))
         self.stop(endpoint)
         (folder / _STATUS).unlink(missing_ok=True)
+        write_json(folder / _SPEC, _spec(events, url, rate, slices or {}))
         arguments = [
             sys.executable,
             "-P",
@@ -79,7 +89,7 @@ class Replays:
         return ReplayStatus(
             endpoint,
             process.pid if process else None,
-            float(record.get("rate", 0.0)),
+            float(record.get("rate") or (read_json(folder / _SPEC) or {}).get("rate", 0.0)),
             int(record.get("sent", 0)),
             int(record.get("failed", 0)),
             int(record.get("late", 0)),
@@ -97,3 +107,7 @@ class Replays:
     def stop(self, endpoint: str) -> bool:
         """End the endpoint's replay; whether it ran."""
         return processes.stop(self._layout.replay_of(endpoint), grace=5.0) is not None
+
+
+def _spec(events: Path, url: str, rate: float, slices: Mapping[str, str]) -> dict[str, Any]:
+    return {"events": str(events.resolve()), "url": url, "rate": rate, "slices": dict(slices)}

@@ -25,6 +25,8 @@ SLICE_HEADER = "x-slice-"
 LOGGED_SLICE = "x-mlconsole-slice-"
 SLICES = 4
 ROUTES = "routes"
+TIMEOUT = 15.0
+"""Seconds. Shorter than any console waits for an answer: a model that is too slow is an error that is its own, and is counted as one."""
 
 _TYPE = "type.googleapis.com/"
 # Each of these happens before a server has seen the request, so that trying again can't make two predictions of one.
@@ -45,7 +47,7 @@ class EndpointRouting:
     release: str = ""
     slice_keys: tuple[str, ...] = ()
     """The slices to be noted in the access log; those with splits of their own are noted anyway."""
-    timeout: float = 30.0
+    timeout: float = TIMEOUT
     """Seconds after which a request is answered 504."""
 
 
@@ -283,7 +285,7 @@ def _parsed(endpoint: str, entries: Sequence[tuple[Mapping[str, Any], Mapping[st
         Traffic(split, tuple(by_slice), shadow) if split is not None else None,
         mark.get("release", ""),
         tuple(mark.get("slice_keys", ())),
-        float(mark.get("timeout", 30.0)),
+        float(mark.get("timeout", TIMEOUT)),
     )
 
 

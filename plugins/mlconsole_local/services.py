@@ -106,6 +106,11 @@ class Services:
         """All services, running or not, by name."""
         return tuple(self.describe(spec.parent.name) for spec in sorted(self._layout.services.glob(f"*/{_SPEC}")))
 
+    def connections(self) -> dict[str, str]:
+        """Where each service is, by name, whether it answers or not: what a model server is given."""
+        specs = {path.parent.name: read_json(path) for path in sorted(self._layout.services.glob(f"*/{_SPEC}"))}
+        return {name: f"{LOOPBACK}:{int(spec['port'])}" for name, spec in specs.items() if spec is not None}
+
     def stop(self, name: str) -> bool:
         """End a service; whether it ran."""
         return processes.stop(self._layout.service(name)) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -20,6 +21,9 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 LOOPBACK = "127.0.0.1"
 ACCESS_LOG, ENVOY_LOG, ENVOY_RECORD = "access.log", "envoy.log", "envoy.json"
 PREDICTION_LOG = "predictions.jsonl"
+READY = "ready"
+"""A server's note, with its pid, that it has been ready once: from then on silence is a failure, and no longer loading."""
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
 
 
 @dataclass(frozen=True)
@@ -129,23 +133,38 @@ def locked(root: Path, *, seconds: float = 10.0) -> Iterator[None]:
 
     Raises:
         Unavailable: somebody else held it for all of `seconds`.
+        Refused: the disk is full or can't be written, before it or while in it.
     """
-    descriptor = os.open(private(root) / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with _disk_told(root):
+        descriptor = os.open(private(root) / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            deadline = time.monotonic() + seconds
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise Unavailable(
+                            f"Another process has held {root / 'lock'} for {seconds:g} s. Nothing was changed.",
+                            next="Try again in a moment.",
+                        ) from None
+                    time.sleep(0.01)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _disk_told(root: Path) -> Iterator[None]:
+    """What a disk refuses, as one sentence instead of a traceback."""
     try:
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise Unavailable(
-                        f"Another process has held {root / 'lock'} for {seconds:g} s. Nothing was changed.", next="Try again in a moment."
-                    ) from None
-                time.sleep(0.01)
         yield
-    finally:
-        os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        named = error.filename if isinstance(error.filename, (str, Path)) and not Path(error.filename).name.startswith(".") else root
+        raise Refused(f"{named} can't be written: {error.strerror}.", next="Free some space there, or make it yours to write.") from error
 
 
 def check_fence(root: Path, endpoint: str, token: int) -> None:

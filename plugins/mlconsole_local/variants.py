@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,9 +16,22 @@ from typing import Any
 
 from mlconsole.plugin.errors import InvalidRequest, Unavailable
 from mlconsole_local import processes
-from mlconsole_local.state import LOOPBACK, PREDICTION_LOG, Layout, forget_port, port_for, port_is_free, private, read_json, write_json
+from mlconsole_local.state import (
+    LOOPBACK,
+    PREDICTION_LOG,
+    READY,
+    Layout,
+    forget_port,
+    port_for,
+    port_is_free,
+    private,
+    read_json,
+    write_json,
+)
 
 _SPEC, _LOG = "spec.json", "server.log"
+RESTART_GRACE = 2.0
+"""Seconds that a server whose requests nobody waits for any more gets to end by itself: the environment's lock is held meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +63,22 @@ class Server:
     """The last line of its log when it ended by itself (foreign text)."""
     stopped: bool = False
     """It was ended by us, not by a mishap."""
+    served: bool = False
+    """It has been ready once since it was started."""
 
 
 @dataclass(frozen=True)
 class Health:
-    """What a server says of itself: `digest` is of the bytes that it really loaded."""
+    """What a server says of itself: `digest` is of the bytes that it really loaded.
+
+    `loading`: it does not listen yet. `silent`: it listens, and says nothing.
+    """
 
     ready: bool
     digest: str | None = None
     reason: str = ""
+    loading: bool = False
+    silent: bool = False
 
 
 class Variants:
@@ -85,9 +106,10 @@ class Variants:
                 )
             if present.spec == spec:
                 return present
-            processes.stop(folder)  # The same bytes with another connection or slice: a restart is all it takes.
+            processes.stop(folder, grace=RESTART_GRACE)  # The same bytes with another connection or slice: a restart is all it takes.
         port = self._port(spec)
         write_json(folder / _SPEC, {**asdict(spec), "port": port, "since": time.time()}, durable=True)
+        (folder / READY).unlink(missing_ok=True)
         arguments = [
             sys.executable,
             "-P",
@@ -108,11 +130,6 @@ class Variants:
         found = self.find(spec.endpoint, spec.variant)
         assert found is not None
         return found
-
-    def restart(self, endpoint: str, variant: str) -> Server | None:
-        """Start a server that has ended as it was; None when there is none of that name."""
-        present = self.find(endpoint, variant)
-        return None if present is None else self.ensure(present.spec)
 
     def find(self, endpoint: str, variant: str) -> Server | None:
         """The server of that name, running or not; None when there is none."""
@@ -137,11 +154,40 @@ class Variants:
                 return Health(ready=True, digest=body.get("digest"))
             return Health(ready=False, digest=response.getheader("x-mlconsole-digest"), reason=str(body.get("error", "")))
         except ConnectionRefusedError:
-            return Health(ready=False, reason="it is loading")
+            return Health(ready=False, reason="it is loading" if not server.served else "it listens no more", loading=True)
+        except TimeoutError:
+            return Health(ready=False, reason=f"it does not answer (for {seconds:g} s)", silent=True)
         except (OSError, http.client.HTTPException, ValueError) as error:
             return Health(ready=False, reason=f"it does not answer ({error or type(error).__name__})")
         finally:
             connection.close()
+
+    def healths(self, servers: Sequence[Server], *, seconds: float = 0.8) -> Sequence[Health]:
+        """`health` of several servers side by side: one that hangs delays the answer by `seconds`, however many do."""
+        if len(servers) < 2:
+            return [self.health(server, seconds=seconds) for server in servers]
+        with ThreadPoolExecutor(len(servers), thread_name_prefix="health") as pool:
+            return list(pool.map(lambda server: self.health(server, seconds=seconds), servers))
+
+    def look(self, endpoint: str | None = None) -> Sequence[tuple[Server, Health]]:
+        """All servers, or those of one endpoint, and how each is. One that was just dying when it was asked is told as dead."""
+        servers = self.list(endpoint)
+        found = []
+        for server, health in zip(servers, self.healths(servers), strict=True):
+            ill = server.pid is not None and not health.ready
+            now = self.find(server.spec.endpoint, server.spec.variant) if ill else server
+            if now is not None:
+                found.append((now, health))
+        return found
+
+    def end_silent(self, servers: Sequence[Server]) -> None:
+        """End those that were ready once and have fallen silent: only a new start helps them.
+
+        One whose model waits for a connection answers, and is left alone.
+        """
+        healths = self.healths(servers, seconds=2.0)
+        silent = [server.spec for server, health in zip(servers, healths, strict=True) if server.served and health.silent]
+        processes.stop_all([self._layout.variant(one.endpoint, one.variant) for one in silent], grace=RESTART_GRACE)
 
     def wait_ready(self, server: Server, *, seconds: float = 30.0) -> Health:
         """Wait until it is ready.
@@ -174,9 +220,13 @@ class Variants:
             folder.parent.rmdir()
         forget_port(self._root, _port_name(endpoint, variant))
 
-    def retire(self, endpoint: str, variant: str) -> None:
+    def stop_all(self, *, grace: float) -> None:
+        """End all servers side by side."""
+        processes.stop_all([self._layout.variant(one.spec.endpoint, one.spec.variant) for one in self.list()], grace=grace)
+
+    def retire(self, endpoint: str, variant: str, *, grace: float = RESTART_GRACE) -> None:
         """End a server for good, but leave its prediction log, so that a reader who is behind still gets everything."""
-        self.stop(endpoint, variant)
+        self.stop(endpoint, variant, grace=grace)
         with suppress(FileNotFoundError):
             (self._layout.variant(endpoint, variant) / _SPEC).unlink()
         forget_port(self._root, _port_name(endpoint, variant))
@@ -211,8 +261,15 @@ def _found(folder: Path) -> Server | None:
     spec = Spec(**record)
     process = processes.find(folder)
     if process is not None:
-        return Server(spec, port, process.pid, since)
+        return Server(spec, port, process.pid, since, served=_has_served(folder, process.pid))
     ended = processes.ended(folder)
     code = ended.code if ended else None
-    stopped = code == 0
+    stopped = code == 0 or (ended is not None and ended.asked)
     return Server(spec, port, None, since, code, "" if stopped else processes.last_line(folder / _LOG), stopped)
+
+
+def _has_served(folder: Path, pid: int) -> bool:
+    try:
+        return (folder / READY).read_text(encoding="ascii").strip() == str(pid)
+    except (OSError, ValueError):
+        return False

@@ -196,6 +196,27 @@ def test_copies_come_from_the_shadows_own_log(logs: Logs) -> None:
     assert (seen.shadow, seen.request_id, seen.status, seen.error) == (True, "id1", 500, "the model failed")
 
 
+@pytest.mark.parametrize("limit", [1, 3, 4])
+def test_a_page_holds_no_more_than_was_asked_for(logs: Logs, limit: int) -> None:
+    """Copies, and what stands alone, have to find their place in it, too."""
+    logs.both(range(10))
+    for number in range(10):
+        logs.predicted(number, shadow=True)
+        logs.predicted(100 + number)
+    cursor, found = logs.reader.cursor_at(EPOCH), list[Observation]()
+    while True:
+        page = logs.reader.read(cursor, limit)
+        assert len(page.observations) <= limit
+        found, cursor = [*found, *page.observations], page.cursor
+        if page.at_end:
+            break
+    assert Counter((seen.request_id, seen.shadow) for seen in found) == Counter(
+        [*((f"id{number}", shadow) for number in range(10) for shadow in (False, True)), *((f"id{100 + n}", False) for n in range(10))]
+    )
+    assert len(cursor) < 4000
+    assert drain(logs.reader, cursor)[0] == []
+
+
 def test_starting_in_the_middle_is_exact_and_cheap(logs: Logs) -> None:
     logs.both(range(300))
     rotate(logs.access)

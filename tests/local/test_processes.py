@@ -33,7 +33,7 @@ def test_it_is_started_once_found_and_stopped(folder: Path) -> None:
     assert sleep(folder) == process
     assert processes.find(folder) == process
     assert os.getsid(process.pid) != os.getsid(0)
-    assert processes.stop(folder) == processes.Ended(128 + signal.SIGTERM)
+    assert processes.stop(folder) == processes.Ended(128 + signal.SIGTERM, asked=True)
     assert processes.find(folder) is None
     assert not process.alive
 
@@ -48,7 +48,7 @@ def test_its_exit_code_is_known(folder: Path) -> None:
 def test_one_that_ignores_term_is_killed(folder: Path) -> None:
     sleep(folder, "sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done")
     until(lambda: processes.last_line(folder / "log") == "ready")
-    assert processes.stop(folder, grace=0.05) == processes.Ended(128 + signal.SIGKILL)
+    assert processes.stop(folder, grace=0.05) == processes.Ended(128 + signal.SIGKILL, asked=True)
 
 
 def test_a_recycled_pid_is_never_taken_for_ours(folder: Path) -> None:

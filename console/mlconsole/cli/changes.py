@@ -60,7 +60,20 @@ def carry_out(run: Run, plan: Plan) -> None:
         raise UsageError(f"The plan can't be shown: {error.strerror}. Nothing was changed.", next="Let its output go somewhere.") from error
     with stoppable(run) as stop:
         outcome = changing.run(run.session, plan, stop=stop)
-    finish(run, outcome)
+    finish(run, outcome, advice=_next(run, plan))
+
+
+def _next(run: Run, plan: Plan) -> str:
+    """What a person does next: give traffic to what stands ready, or see who really answers."""
+    traffic = plan.then.traffic
+    if plan.kind not in (ReleaseKind.DEPLOY, ReleaseKind.TRAFFIC) or traffic is None:
+        return ""
+    env = "" if plan.environment == run.workspace.default_environment else f" --env {plan.environment}"
+    before = set(plan.now.names)
+    ready = [name for name in plan.then.names if name not in before and not traffic.reaches(name)]
+    if ready:
+        return f"{ready[0]} stands ready and gets no request yet: mlconsole traffic set {plan.endpoint} {ready[0]}=10{env}"
+    return f"who really answers: mlconsole endpoints show {plan.endpoint}{env}"
 
 
 def first_repair(run: Run, endpoint: str) -> None:
@@ -73,10 +86,12 @@ def first_repair(run: Run, endpoint: str) -> None:
         run.say(repaired.sentence)
 
 
-def finish(run: Run, outcome: Outcome, *, back_is_fine: bool = False) -> None:
+def finish(run: Run, outcome: Outcome, *, back_is_fine: bool = False, advice: str = "") -> None:
     """Tell how a change ended and leave with its exit code. With `back_is_fine` being back is what was asked for, or legal: exit 0."""
     try:
         _tell_outcome(run, outcome, back_is_fine=back_is_fine)
+        if outcome.done and advice:
+            run.say(f"  {advice}", indent=4)
     except OSError as error:
         # The change is over, whoever listens: its exit code says how.
         lost_output(error)
@@ -99,7 +114,7 @@ def _tell_outcome(run: Run, outcome: Outcome, *, back_is_fine: bool) -> None:
             body["error"] = {"code": "went_back", "message": outcome.sentence, "next": f"mlconsole history show {outcome.operation.id}"}
         run.emit(body)
     if outcome.done or back_is_fine:
-        run.say(f"✔ {outcome.sentence}")
+        run.say(f"✔ {outcome.sentence}", indent=2)
     else:
         run.warn(f"✖ {outcome.sentence} mlconsole history show {outcome.operation.id} tells each step.")
 
@@ -236,6 +251,7 @@ def _ask(run: Run, plan: Plan) -> None:
         if _answer(f"{question} y {'goes back' if back else 'does it'}, anything else cancels") not in ("y", "yes"):
             # Not done is not exit 0: what a script had next must not follow.
             raise ConfirmationNeeded("Cancelled. Nothing has happened.", next=f"The plan is kept: mlconsole apply {plan.id}")
+        yes = True
     changing.confirmed(plan, yes=yes, typed=typed)
 
 

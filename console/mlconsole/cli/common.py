@@ -48,6 +48,7 @@ class Run:
     def __init__(self, shared: Shared) -> None:
         self.shared = shared
         self._session: Session | None = None
+        self._opened: list[Session] = []
         self._workspace: Workspace | None = None
         self._step = ""
 
@@ -92,13 +93,20 @@ class Run:
         """A session in an environment of this workspace. A quiet one tells of a change only what it waits for and what goes wrong."""
         from mlconsole.engine.session import Session
 
-        return Session(
+        opened = Session(
             self.workspace,
             environment,
             read_only=self.shared.read_only or bool(os.environ.get("MLCONSOLE_READ_ONLY")),
             tell=self._tell_trouble if quiet else self._tell,
             deadline=self.timeout,
         )
+        self._opened.append(opened)
+        return opened
+
+    def close(self) -> None:
+        """Give the registry back: its file is whole then, without a log beside it."""
+        for session in self._opened:
+            session.close()
 
     def emit(self, body: Mapping[str, Any]) -> None:
         """Print a JSON document for scripts."""
@@ -110,12 +118,13 @@ class Run:
         With `indent` a line too long for the terminal goes on below itself, that far in; piped, it stays one line.
         """
         if not self.json:
-            for line in folded(neutralise(text), indent):
+            for line in folded(neutralise(text), indent, sys.stdout):
                 print(encodable(line), flush=True)
 
     def warn(self, text: str) -> None:
         """Print a line for people beside the answer, on stderr; also under `--json`."""
-        print(encodable(neutralise(text), sys.stderr), file=sys.stderr, flush=True)
+        for line in folded(neutralise(text), 2, sys.stderr):
+            print(encodable(line, sys.stderr), file=sys.stderr, flush=True)
 
     def _tell_trouble(self, progress: Progress) -> None:
         if progress.kind not in ("step", "done"):
@@ -133,7 +142,8 @@ class Run:
             # The line above has just said which step it is.
             text = text.removeprefix(f"{self._step}: ")
         try:
-            print(encodable(f"  {place}{sign}{neutralise(text)}", sys.stderr), file=sys.stderr, flush=True)
+            for line in folded(f"  {place}{sign}{neutralise(text)}", 4, sys.stderr):
+                print(encodable(line, sys.stderr), file=sys.stderr, flush=True)
         except OSError:
             # The terminal is gone (a dropped SSH connection); the change goes on, and the journal tells it.
             return
@@ -178,24 +188,24 @@ def json_line(body: Mapping[str, Any]) -> str:
     return _RAW.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def width() -> int | None:
+def width(stream: Any = None) -> int | None:
     """The terminal's columns; None where nobody looks at one, so that scripts get whole lines."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return shutil.get_terminal_size().columns if (stream or sys.stdout).isatty() else None
 
 
-def folded(text: str, indent: int | None) -> list[str]:
+def folded(text: str, indent: int | None, stream: Any = None) -> list[str]:
     """A line in as many as the terminal needs, those below `indent` columns in."""
-    columns = width()
-    if indent is None or columns is None or len(text) <= columns:
+    room = width(stream)
+    if indent is None or room is None or len(text) <= room:
         return [text]
-    return textwrap.wrap(
-        text,
-        max(columns, indent + 20),
-        subsequent_indent=" " * indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-        drop_whitespace=True,
-    ) or [text]
+    return _wrapped(text, max(room, indent + 20), " " * indent)
+
+
+def _wrapped(text: str, room: int, below: str = "") -> list[str]:
+    """A text broken between words; a figure stays with its unit."""
+    kept = text.replace(" %", "\N{NO-BREAK SPACE}%")
+    lines = textwrap.wrap(kept, room, subsequent_indent=below, break_on_hyphens=False, break_long_words=not below)
+    return [line.replace("\N{NO-BREAK SPACE}%", " %") for line in lines] or [""]
 
 
 _READING = {
@@ -235,7 +245,11 @@ def command(
 
         def wrapped(ctx: typer.Context, **values: Any) -> Any:
             given = {key: values.pop(key) for key in options}
-            return function(Run(_merged(ctx.obj, given)), **values)
+            run = Run(_merged(ctx.obj, given))
+            try:
+                return function(run, **values)
+            finally:
+                run.close()
 
         parameters = [inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
         parameters += [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for key, one in own.items() if key != "run"]
@@ -305,10 +319,10 @@ def pairs(texts: list[str], what: str) -> dict[str, str]:
     return found
 
 
-def columns(rows: list[list[str]], right: frozenset[int] = frozenset(), *, wide: int | None = None) -> list[str]:
+def columns(rows: list[list[str]], right: frozenset[int] = frozenset(), *, wide: int | None = None, cut: bool = False) -> list[str]:
     """Rows as aligned lines; the columns of `right` are aligned to the right.
 
-    Column `wide` gives way when the terminal is too narrow: its cells go on below themselves. Piped, every row stays one line.
+    Column `wide` gives way in a narrow terminal: its cells go on below themselves, or are `cut`. Piped, every row stays one line.
     """
     if not rows:
         return []
@@ -320,7 +334,9 @@ def columns(rows: list[list[str]], right: frozenset[int] = frozenset(), *, wide:
         widths[wide] = max(min(widths[wide], 16), widths[wide] - max(0, over))
     lines = []
     for row in rows:
-        parts = [""] if wide is None else textwrap.wrap(row[wide], widths[wide], break_on_hyphens=False) or [""]
+        parts = [""] if wide is None else _wrapped(row[wide], widths[wide])
+        if cut and len(parts) > 1:
+            parts = [f"{row[wide or 0][: widths[wide or 0] - 1].rstrip()}…"]
         for number, part in enumerate(parts):
             shown = [part if place == wide else cell if number == 0 else "" for place, cell in enumerate(row)]
             cells = [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -140,9 +142,27 @@ def _play(run: Run, place: Path) -> None:
     view = show(session, "relevance", window=30.0)
     events = _mix(session, "relevance")
     run.say(f"4/4 traffic              {events}, {_RATES['relevance']} a second: {view.requests} answered, {view.failed} failed so far")
+    if _can_draw():
+        run.say("opening the console. q leaves it, everything goes on; make demo again comes back.")
+        # Another process: the command line knows nothing of the console (and what it has loaded so far would slow the first frame).
+        command = [sys.executable, "-m", "mlconsole", "--workspace", str(place), "--env", session.environment.name, "--tutor"]
+        subprocess.run(command, check=False)
+    else:
+        _what_now(run, place)
+    left = ", ".join(f"{part.name} ({part.detail})" for part in machine.parts(session))
+    run.say(f"Goes on without you: {left}.")
+    run.say("make demo-clean stops and removes all of it.")
+
+
+def _can_draw() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def _what_now(run: Run, place: Path) -> None:
+    """Without a terminal to draw on: what to try, as commands."""
     tool = _tool(place)
     run.say()
-    run.say("Now it is yours. In another terminal, or here:")
+    run.say("Now it is yours:")
     for line, what in (
         ("status", "the state of the world"),
         ("endpoints show relevance", "desired, reported, observed; and a curl line"),
@@ -155,9 +175,6 @@ def _play(run: Run, place: Path) -> None:
     ):
         run.say(f"  {tool} {line:<36} {what}")
     run.say()
-    left = ", ".join(f"{part.name} ({part.detail})" for part in machine.parts(session))
-    run.say(f"Goes on without you: {left}.")
-    run.say("make demo-clean stops and removes all of it.")
 
 
 def _clean(run: Run, place: Path) -> None:

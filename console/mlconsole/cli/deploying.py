@@ -132,15 +132,13 @@ def _revert(run: Run, endpoint: str, to: str | None) -> None:
 
     number = _release_number(endpoint, to)
     if not run.shared.dry_run and not run.session.read_only:
-        running = [one for one in run.session.registry.unfinished(run.session.environment.name) if one.endpoint == endpoint]
-        if running and changing.is_alive(run.session, running[0]):
-            with stoppable(run) as stop:
-                ended = changing.go_back_now(run.session, endpoint, stop=stop)
-            if ended is not None and number is None:
-                finish(run, ended, back_is_fine=True)
-                return
-        else:
-            first_repair(run, endpoint)
+        # A change that runs, or was interrupted, is what is gone back from; the release before it is not the one meant.
+        with stoppable(run) as stop:
+            ended = changing.go_back_now(run.session, endpoint, stop=stop)
+        if ended is not None and number is None:
+            finish(run, ended, back_is_fine=True)
+            return
+        first_repair(run, endpoint)
     carry_out(run, plan_revert(run.session, endpoint, to=number, reason=run.shared.reason))
 
 

@@ -121,7 +121,7 @@ def _tell_endpoint(run: Run, view: EndpointView) -> None:
     if view.shadow:
         run.say(f"  shadow {view.shadow.variant}: desired {_percent(view.shadow.desired)}, observed {_percent(view.shadow.observed)}")
     if view.requests:
-        run.say(f"observed {view.requests} requests in {duration(view.seconds)}, {view.failed} failed")
+        run.say(f"observed {view.requests} request{'s' if view.requests != 1 else ''} in {duration(view.seconds)}, {view.failed} failed")
     else:
         run.say("observed no request" + (f" in {duration(view.seconds)}" if view.seconds else ""))
     if view.operation:

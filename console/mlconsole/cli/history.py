@@ -34,9 +34,7 @@ def list_changes(
     for one in found:
         state = "interrupted" if one.interrupted else one.state
         result = {"done": f"✔ #{one.release}", "went back": "✖ went back"}.get(state, f"~ {state}")
-        rows.append(
-            [one.id, f"{one.started.astimezone():%d %b %H:%M:%S}", one.who, f"{one.endpoint}: {one.kind}, {one.now} → {one.then}", result]
-        )
+        rows.append([one.id, f"{one.started.astimezone():%d %b %H:%M:%S}", one.who, f"{one.endpoint}: {one.kind} → {one.then}", result])
     for text in columns(rows, wide=3):
         run.say(text)
 

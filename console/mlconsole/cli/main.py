@@ -9,7 +9,6 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -28,7 +27,11 @@ def run(arguments: Sequence[str]) -> int:
         from mlconsole.cli.app import app
 
         command = typer.main.get_command(app)
-        result = command.main(args=list(arguments), prog_name="mlconsole", standalone_mode=False)
+        if "_MLCONSOLE_COMPLETE" in os.environ:
+            command.main(prog_name="mlconsole")
+        # Not `command.main`: it would take Ctrl-C and a closed pipe for itself, and say nothing of them.
+        with command.make_context("mlconsole", list(arguments)) as context:
+            result = command.invoke(context)
         sys.stdout.flush()
     except MLConsoleError as error:
         return _report(error.code, error.message, error.next, error.exit_code, as_json)
@@ -60,7 +63,7 @@ def _streams() -> None:
     """A stream that was closed before we began (`>&-`) is nobody's: write there into nothing."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
 
 
 def _output_lost(error: OSError, as_json: bool) -> int:

@@ -43,7 +43,7 @@ def list_models(
         runs = ", ".join(f"{env} {bp / 100:g} %" for env, bp in line.runs_in.items()) or "–"
         headline = next((f"{name} {value:.3f}" for name, value in version.metrics.values.items()), "–")
         rows.append([version.name, runs, headline, _size(version.artifact.size), _commit(version), version.description])
-    for text in columns(rows, frozenset({3}), wide=5):
+    for text in columns(rows, frozenset({3}), wide=5, cut=True):
         run.say(text)
 
 

@@ -27,7 +27,7 @@ def list_plugins(run: Run) -> None:
             }
         )
         return
-    for text in columns([[one.name, one.version, ", ".join(sorted(one.factories)), one.summary] for one in good]):
+    for text in columns([[one.name, one.version, ", ".join(sorted(one.factories)), one.summary] for one in good], wide=3):
         run.say(text)
     for one in broken:
         run.say(f"✖ {one.name}: {one.problem}")

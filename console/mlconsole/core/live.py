@@ -146,6 +146,15 @@ def content_of(live: Live) -> Content:
     )
 
 
+def as_live(content: Content, endpoint: str) -> Live:
+    """The live state in which a content stands, everything ready."""
+    return Live(
+        endpoint,
+        tuple(LiveVariant(v.name, VariantState.READY, v.model, v.version, v.digest) for v in content.variants),
+        content.traffic,
+    )
+
+
 def fingerprint(live: Live) -> str:
     """A short hash of what a plan builds on: which bytes run under which name and who gets which share; not how well they are."""
     traffic = live.traffic

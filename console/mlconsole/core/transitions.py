@@ -15,6 +15,7 @@ from mlconsole.core.traffic import (
     SliceSplit,
     Traffic,
     give,
+    names_in,
     percent,
     set_shares,
     without,
@@ -101,6 +102,30 @@ def slice_cleared(now: Content, key: str, value: str) -> Content:
         own = [f"{entry.key}={entry.value}" for entry in traffic.by_slice]
         raise UsageError(f"{key}={value} has no split of its own. {did_you_mean(f'{key}={value}', own)}")
     return Content(now.variants, replace(traffic, by_slice=kept))
+
+
+def staged(now: Content, traffic: Traffic) -> Content:
+    """The content after a whole staged traffic: the split for all requests, those of slices, and the shadow, at once. A slice's split that
+    means the same as before stays as it is written.
+
+    Raises:
+        InvalidTraffic: a variant that is not there.
+        UsageError: the endpoint serves nothing.
+    """
+    before = _serving(now)
+    for name in sorted(names_in(traffic)):
+        if name not in before.split:
+            raise InvalidTraffic(f'There is no variant "{name}" here. {did_you_mean(name, before.split)}')
+    known = {(entry.key, entry.value): entry for entry in before.by_slice}
+    by_slice = []
+    for entry in traffic.by_slice:
+        old = known.get((entry.key, entry.value))
+        own = {name: entry.split.get(name, 0) for name in before.split}
+        unchanged = old is not None and {name: old.split.get(name, 0) for name in before.split} == own
+        by_slice.append(old if old is not None and unchanged else SliceSplit(entry.key, entry.value, own))
+    by_slice.sort(key=lambda entry: (entry.key, entry.value))
+    shadow = traffic.shadow if traffic.shadow and traffic.shadow.sample else None
+    return Content(now.variants, Traffic({name: traffic.share(name) for name in before.split}, tuple(by_slice), shadow))
 
 
 def removed(now: Content, name: str) -> Content:

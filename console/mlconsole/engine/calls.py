@@ -90,7 +90,8 @@ class Calls:
         self._work.put((future, call))
         try:
             return self._waited(future, deadline)
-        except MLConsoleError:
+        except MLConsoleError as error:
+            error.message, error.next = neutralise(error.message), neutralise(error.next)  # foreign text (invariant 11)
             raise
         except TimeoutError:
             if future.cancelled():

@@ -157,14 +157,17 @@ def go_back_now(session: Session, endpoint: str, *, stop: Stop | None = None) ->
     running = next((one for one in session.registry.unfinished(session.environment.name) if one.endpoint == endpoint), None)
     if running is None:
         return None
+    goes_back = running.plan.kind is ReleaseKind.REVERT  # then it is what was asked for, and is only seen to its end
     with suppress(Conflict):  # it came to its end just now; the loop sees to which
-        session.registry.ask(running.id, Wanted.GO_BACK, session.actor)
-        session.tell("note", f"asked change {running.id} to go back to {describe_content(running.revert_to)}")
+        if not goes_back:
+            session.registry.ask(running.id, Wanted.GO_BACK, session.actor)
+            session.tell("note", f"asked change {running.id} to go back to {describe_content(running.revert_to)}")
     began = session.clock.elapsed()
     while session.clock.elapsed() - began < session.deadline:
         now = session.registry.operation(running.id) or running
         if now.state.terminal:
-            return None if now.state is OperationState.DONE else outcome(now, session.clock.elapsed() - began)
+            arrived = now.state is OperationState.DONE and not goes_back
+            return None if arrived else outcome(now, session.clock.elapsed() - began)
         if not is_alive(session, now):
             try:
                 return recover(session, now, stop=stop)

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mlconsole.core.live import Difference, Live, Transition, VariantState, differences, fingerprint
+from mlconsole.core.live import Difference, Live, Transition, VariantState, as_live, differences, fingerprint
 from mlconsole.core.models import ModelVersion
 from mlconsole.core.operations import Cause, Lease, Operation, OperationState, StepState
 from mlconsole.core.plans import Plan
@@ -22,7 +22,7 @@ from mlconsole.engine.gates import run_gate
 from mlconsole.engine.holding import LEASE_SECONDS, GoBack, Hold, LeftBetween, Stop
 from mlconsole.engine.journaling import StepLines
 from mlconsole.engine.patience import Patience
-from mlconsole.engine.planning import as_live, in_steps
+from mlconsole.engine.planning import in_steps
 from mlconsole.plugin.errors import (
     AuthFailed,
     BackendError,
@@ -215,7 +215,7 @@ class Drive:
                 raise
             # Perhaps somebody took this change over; then this driver ends and touches nothing more.
             self._hold.renew()
-            if self._going_back:
+            if self._going_back or self._plan.kind is ReleaseKind.REVERT:
                 return False, error.message  # the backend is busy; there is no other way than to wait
             raise GoBack(Cause.STEP, f"{step.summary}: {error.message}") from error
         except BackendError as error:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mlconsole.core.live import Live, Transition, VariantState, content_of, differences
+from mlconsole.core.live import Live, Transition, VariantState, as_live, content_of, differences
 from mlconsole.core.models import Json
 from mlconsole.core.observed import Observed
 from mlconsole.core.operations import Operation
@@ -18,7 +18,7 @@ from mlconsole.engine.access import Deed
 from mlconsole.engine.changing import is_alive
 from mlconsole.engine.gates import example_request, invocation
 from mlconsole.engine.observing import observe
-from mlconsole.engine.planning import as_live, changed_outside
+from mlconsole.engine.planning import changed_outside
 from mlconsole.engine.telling import operation_view, release_view
 from mlconsole.engine.views import EndpointView, ExampleView, ReleaseView, ShadowView, State, StatusView, VariantView
 from mlconsole.plugin.errors import BackendError, Conflict, MLConsoleError, NotFound, UnknownName, UsageError
@@ -271,6 +271,8 @@ def _view(session: Session, facts: _Facts) -> EndpointView:
         changed_by=str(release.actor) if release else "",
         variants=_variants(content, live, observed, known=release is not None),
         by_slice={entry.value: dict(entry.split) for entry in traffic.by_slice} if traffic else {},
+        slice_key=traffic.by_slice[0].key if traffic and traffic.by_slice else "",
+        reported_by_slice={entry.value: dict(entry.split) for entry in live.traffic.by_slice} if live and live.traffic else {},
         observed_by_slice=_observed_slices(traffic, observed),
         shadow=_shadow(traffic, live, observed),
         operation=operation_view(facts.operation, alive=facts.alive) if facts.operation else None,

@@ -6,19 +6,19 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 
-from mlconsole.core.live import Live, LiveVariant, Transition, VariantState, differences, fingerprint, variant_differences
+from mlconsole.core.live import Live, Transition, VariantState, as_live, differences, fingerprint
 from mlconsole.core.models import ModelVersion, variant_name
-from mlconsole.core.plans import Plan, WayBack
+from mlconsole.core.plans import Plan
 from mlconsole.core.releases import NOTHING, Content, Release, ReleaseKind, Standing, Variant, describe_content
-from mlconsole.core.steps import Phase, Step, in_order
-from mlconsole.core.text import did_you_mean, duration, is_name
+from mlconsole.core.steps import Step
+from mlconsole.core.text import did_you_mean, duration, is_name, neutralise
 from mlconsole.core.traffic import Shadow, percent
 from mlconsole.core.transitions import deployed, removed, revert_target, shared, slice_cleared
 from mlconsole.engine.access import Deed
+from mlconsole.engine.arranging import cold, gated_steps, way_back
 from mlconsole.engine.artifacts import check_artifact
-from mlconsole.engine.gates import gate_steps
 from mlconsole.engine.session import Session
-from mlconsole.plugin.errors import ChangedOutside, Conflict, NotAllowed, UnknownName, UsageError
+from mlconsole.plugin.errors import ChangedOutside, Conflict, Locked, NotAllowed, UnknownName, UsageError
 
 
 def plan_deploy(
@@ -81,7 +81,7 @@ def plan_traffic(
     if record is None:
         raise session.unknown_endpoint(endpoint)
     if slice_value is not None:
-        _check_slice(session, record.content, *slice_value)
+        check_slice(session, record.content, *slice_value)
     words = ["traffic", "clear" if clear_slice else "set", endpoint, *(f"{name}={percent(share)}" for name, share in shares.items())]
     words += ["--slice", "=".join(slice_value)] if slice_value else []
     words += ["--shadow", f"{shadow.variant}={percent(shadow.sample)}"] if shadow else ["--shadow", "none"] if end_shadow else []
@@ -99,7 +99,18 @@ def plan_remove(session: Session, endpoint: str, variant: str, *, reason: str = 
         raise session.unknown_endpoint(endpoint)
     then = removed(record.content, variant)
     words = ["endpoints", "remove", endpoint, variant]
-    return make_plan(session, endpoint, ReleaseKind.REMOVE, live, record, then, words=words, reason=reason, confirm=variant)
+    return make_plan(
+        session,
+        endpoint,
+        ReleaseKind.REMOVE,
+        live,
+        record,
+        then,
+        words=words,
+        reason=reason,
+        confirm=variant,
+        notes=_needed_to_go_back(session, endpoint, variant),
+    )
 
 
 def plan_delete(session: Session, endpoint: str, *, reason: str = "") -> Plan:
@@ -168,10 +179,10 @@ def make_plan(
     backend = session.backend
     backend.check(then)
     now = record.content if record else NOTHING
-    steps, skipped = _way(session, live, now, then, break_glass) if gated else (backend.steps(live, then), ())
+    steps, skipped = gated_steps(session, live, now, then, break_glass) if gated else (backend.steps(live, then), ())
     words += ["--break-glass", break_glass] if break_glass else []
     if kind is ReleaseKind.REVERT:
-        notes += _cold(live, steps)
+        notes += cold(live, steps)
     elif confirm is None and session.environment.production:
         confirm = endpoint
     plan = Plan(
@@ -187,7 +198,7 @@ def make_plan(
         now=now,
         then=then,
         steps=steps,
-        way_back=_way_back(session, endpoint, record, then),
+        way_back=way_back(session, endpoint, record, then),
         command=shlex.join(["mlconsole", *words, "--env", session.environment.name, *(["--reason", reason] if reason else [])]),
         reason=reason or break_glass,
         equals=equals,
@@ -198,6 +209,8 @@ def make_plan(
     if plan.nothing_to_do or session.read_only:
         return plan
     plan = replace(plan, id=session.registry.new_plan_id())
+    if not words:  # no one line says this; the plan itself is kept, and can be applied by its id
+        plan = replace(plan, command=shlex.join(["mlconsole", "apply", plan.id, "--env", session.environment.name]))
     session.registry.save_plan(plan)
     return plan
 
@@ -206,9 +219,11 @@ def current(session: Session, endpoint: str) -> tuple[Live, Release | None]:
     """The live state and the live release, which have to agree before anything goes forward.
 
     Raises:
+        Locked: a change of ours is not at its end there, so that the state between is nobody's to build on.
         ChangedOutside: they do not, or somebody else made the endpoint and nobody adopted it.
         Conflict: the backend is changing it just now.
     """
+    _check_free(session, endpoint)
     live = session.backend.describe(endpoint)
     if live.transition is Transition.IN_PROGRESS:
         raise Conflict(
@@ -229,6 +244,26 @@ def current(session: Session, endpoint: str) -> tuple[Live, Release | None]:
     return live, recorded.release
 
 
+def _check_free(session: Session, endpoint: str) -> None:
+    environment, scope = session.environment.name, session.backend.scope(endpoint)
+    running = next((one for one in session.registry.unfinished(environment) if one.plan.scope == scope), None)
+    if running is None:
+        return
+    row = next((row for row in session.registry.leases(environment) if row.alive and row.lease.scope == scope), None)
+    if row is None:
+        whose = endpoint if running.endpoint == endpoint else f"{running.endpoint}, which shares its lock with {endpoint},"
+        raise Locked(
+            f"{whose} has a change that was interrupted, {running.id}. Nothing was changed.",
+            next=f"Finish it one way or the other first: mlconsole recover {running.id} --env {environment}",
+        )
+    doing = ", ".join(part for part in (neutralise(row.lease.purpose), f"alive {duration(row.age)} ago") if part)
+    since = row.lease.taken_at.astimezone()
+    raise Locked(
+        f"{scope} is locked by {neutralise(str(row.lease.holder))} since {since:%H:%M} ({doing}). Nothing was changed.",
+        next=f"Wait: mlconsole wait {running.id} --env {environment}",
+    )
+
+
 def changed_outside(live: Live, release: Release) -> ChangedOutside | None:
     """The finding that a live state is not its live release, though no operation of ours made it so; None when they agree.
 
@@ -243,15 +278,6 @@ def changed_outside(live: Live, release: Release) -> ChangedOutside | None:
         f"{release.endpoint} was changed outside mlconsole: #{release.number} is not what is live ({told or 'other variants'}).",
         next=f"Changes are refused until you choose: mlconsole revert {release.endpoint} --env {release.environment} puts ours back, "
         f"mlconsole endpoints adopt {release.endpoint} --env {release.environment} keeps theirs.",
-    )
-
-
-def as_live(content: Content, endpoint: str) -> Live:
-    """The live state in which a content stands, everything ready."""
-    return Live(
-        endpoint,
-        tuple(LiveVariant(v.name, VariantState.READY, v.model, v.version, v.digest) for v in content.variants),
-        content.traffic,
     )
 
 
@@ -276,46 +302,20 @@ def find_version(session: Session, model: str, version: str) -> ModelVersion:
     )
 
 
-def _way(session: Session, live: Live, now: Content, then: Content, break_glass: str) -> tuple[tuple[Step, ...], tuple[str, ...]]:
-    """The steps with the gates between them, and the gates that are skipped: what is new answers before any request reaches it.
-
-    A backend whose one update brings up and routes at once is asked twice: first with the new variants at 0 %. On a new endpoint that
-    can't be; nobody asks it yet, and the gates come after.
-    """
-    native = session.backend.steps(live, then)
-    brought = _brought(live, native)
-    gates, skipped = gate_steps(session, brought.values(), break_glass)
-    if all(step.phase is Phase.PREPARE for step in native if any(variant.name in brought for variant in step.ensures)):
-        return in_order([*native, *gates]), skipped
-    if now.traffic is not None:
-        split = {**now.traffic.split, **{name: 0 for name in brought if now.variant(name) is None}}
-        standing_by = Content(then.variants, replace(now.traffic, split=split))
-        first = session.backend.steps(live, standing_by)
-        if {variant.name for step in first for variant in step.ensures} >= set(brought):
-            return (*first, *gates, *session.backend.steps(as_live(standing_by, live.endpoint), then)), skipped
-    return (*native, *gates), skipped
-
-
-def _brought(live: Live, steps: tuple[Step, ...]) -> dict[str, Variant]:
-    """The variants that the steps bring up; one update of a backend may name those that run, too."""
-    wanted = [variant for step in steps for variant in step.ensures]
-    return {variant.name: variant for variant in wanted if variant_differences(live, (variant,))}
-
-
-def _way_back(session: Session, endpoint: str, record: Release | None, then: Content) -> WayBack:
-    if record is None:
-        return WayBack(None, NOTHING, 0.0, warm=True)
-    there = as_live(then, endpoint)
-    steps = session.backend.steps(there, record.content)
-    return WayBack(record.number, record.content, sum(step.seconds for step in steps), warm=not _brought(there, steps))
-
-
-def _cold(live: Live, steps: tuple[Step, ...]) -> tuple[str, ...]:
-    names = ", ".join(_brought(live, steps))
-    if not names:
+def _needed_to_go_back(session: Session, endpoint: str, variant: str) -> tuple[str, ...]:
+    """Trap 3: what is removed may be what going back leads to; it can be started again, but not in no time."""
+    try:
+        target = revert_target(_history(session, endpoint))
+    except UsageError:
         return ()
-    seconds = sum(step.seconds for step in steps)
-    return (f"{names} is not running: going back takes about {duration(seconds)}; until then what serves now goes on serving.",)
+    if target is None or target.content.traffic is None or not target.content.traffic.reaches(variant):
+        return ()
+    return (f"{variant} is what answers in #{target.number}, where going back leads now. Without it, that has to start it again first.",)
+
+
+def _history(session: Session, endpoint: str) -> list[tuple[Release, Standing]]:
+    found = session.registry.releases(session.environment.name, endpoint, limit=1000)
+    return [(entry.release, entry.standing) for entry in found]
 
 
 def _all_ready(live: Live) -> Live:
@@ -327,8 +327,7 @@ def _release_to(session: Session, endpoint: str, record: Release, to: int | None
     if to is None:
         if outside:
             return record
-        history = [(entry.release, entry.standing) for entry in session.registry.releases(environment, endpoint, limit=1000)]
-        found = revert_target(history)
+        found = revert_target(_history(session, endpoint))
         if found is None:
             raise UsageError(f'Nothing to go back to: #{record.number} "{record.kind}" is the first release of {endpoint} that stood.')
         return found
@@ -343,7 +342,8 @@ def _release_to(session: Session, endpoint: str, record: Release, to: int | None
     return named.release
 
 
-def _check_slice(session: Session, content: Content, key: str, value: str) -> None:
+def check_slice(session: Session, content: Content, key: str, value: str) -> None:
+    """Refuse a slice that no variant of the content declares (UnknownName)."""
     declared: dict[str, set[str]] = {}
     for variant in content.variants:
         stored = session.registry.version(variant.model, variant.version)

@@ -72,6 +72,11 @@ class Session:
         path = self.workspace.root / ".mlconsole" / "registry.db"
         return open_registry(path, clock=self.clock, read_only=self.read_only, deadline=min(30.0, self.deadline))
 
+    def close(self) -> None:
+        """Give the registry's connections back, if it was opened."""
+        if "registry" in self.__dict__:
+            self.registry.close()
+
     @cached_property
     def backend(self) -> Backend:
         """The environment's backend; loads the plugins that its roles name, and no other."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,12 +80,13 @@ def all_or_nothing(folder: Path, *, sample: bool) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        ours = folder.iterdir() if sample else (folder / "mlconsole.yaml", folder / ".mlconsole")
-        for begun in [folder] if new else list(ours):
-            if begun.is_dir():
-                shutil.rmtree(begun, ignore_errors=True)
-            else:
-                begun.unlink(missing_ok=True)
+        with suppress(OSError):
+            ours = [folder] if new else list(folder.iterdir()) if sample else [folder / "mlconsole.yaml", folder / ".mlconsole"]
+            for begun in ours:
+                if begun.is_dir():
+                    shutil.rmtree(begun, ignore_errors=True)
+                else:
+                    begun.unlink(missing_ok=True)
         raise
 
 

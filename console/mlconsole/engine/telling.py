@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mlconsole.core.models import Actor
 from mlconsole.core.operations import Operation, StepRecord
 from mlconsole.core.releases import NOTHING, Release, Standing, describe_content
 from mlconsole.engine.planning import in_steps
-from mlconsole.engine.views import OperationView, ReleaseView, StepView
+from mlconsole.engine.views import OperationView, Origin, ReleaseView, StepView
 
 
 def operation_view(operation: Operation, *, alive: bool = True, records: Sequence[StepRecord] = ()) -> OperationView:
@@ -33,7 +34,13 @@ def operation_view(operation: Operation, *, alive: bool = True, records: Sequenc
         step=sum(1 for record in records if not record.back),
         steps=len(plan.steps),
         back_to=describe_content(operation.revert_to),
+        origin=origin(operation.actor),
     )
+
+
+def origin(actor: Actor) -> Origin:
+    """Who, and from where, for people."""
+    return Origin(actor.user, actor.host, actor.uid, actor.ssh_client or "", actor.tool, actor.identity or "")
 
 
 def step_view(record: StepRecord) -> StepView:
@@ -70,4 +77,5 @@ def release_view(release: Release, standing: Standing) -> ReleaseView:
         equals=release.equals,
         operation=release.operation,
         skipped_gates=release.skipped_gates,
+        origin=origin(release.actor),
     )

@@ -82,6 +82,19 @@ class OperationView:
     steps: int = 0
     back_to: str = ""
     """Where it goes back to when it does not come to stand."""
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who did something, and from where: the OS user, their host, the SSH client where there was one, the program, the cloud identity."""
+
+    user: str
+    host: str
+    uid: int | None = None
+    ssh_client: str = ""
+    tool: str = ""
+    identity: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,6 +151,11 @@ class EndpointView:
     by_slice: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Slice value → variant → desired share (bp)."""
     observed_by_slice: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    slice_key: str = ""
+    """The label that `by_slice` splits by; empty when no slice has a split of its own."""
+    reported_by_slice: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    seen_by_slice: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """`language=de` → variant (`""`: nobody) → consumers' requests seen, whichever split decided over them."""
     shadow: ShadowView | None = None
     operation: OperationView | None = None
     example: ExampleView | None = None
@@ -151,6 +169,9 @@ class EndpointView:
     recent_seconds: float = 0.0
     way_back: str = ""
     differences: tuple[str, ...] = ()
+    was: State | None = None
+    """Not seen just now: its state when it was last seen, which was at `as_of`; what the backend said then is still shown."""
+    as_of: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -194,6 +215,7 @@ class ReleaseView:
     equals: int | None
     operation: str | None
     skipped_gates: tuple[str, ...] = ()
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -277,6 +299,8 @@ class Snapshot:
     slices: bool = False
     """Whether the backend can split by slice."""
     shadow: bool = False
+    seen: datetime | None = None
+    """When the backend was last really seen; None: never, as far as is known."""
 
     def endpoint(self, name: str) -> EndpointView | None:
         """The endpoint of that name."""

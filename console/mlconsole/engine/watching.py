@@ -13,8 +13,8 @@ from mlconsole.core.observed import Observed, Seen, Shares
 from mlconsole.engine import history, models
 from mlconsole.engine.endpoints import overview
 from mlconsole.engine.observing import WINDOW, seen_of
-from mlconsole.engine.snapshots import keep
-from mlconsole.engine.views import Snapshot, State, StatusView, VersionView
+from mlconsole.engine.snapshots import keep, last
+from mlconsole.engine.views import EndpointView, Snapshot, State, StatusView, VersionView
 from mlconsole.plugin.errors import MLConsoleError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _MOST_PAGES = 5
 _CHANGES = 200
+_MOST_SLICES = 500
 RATE_SECONDS = 30.0
 """Requests a second and errors are told of so many seconds."""
 
@@ -38,6 +39,16 @@ class _Tally:
     totals: Counter[str] = field(default_factory=Counter)
     copies: Counter[str] = field(default_factory=Counter)
     recent: deque[tuple[datetime, bool]] = field(default_factory=deque)
+    by_slice: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def add_slices(self, one: Observation) -> None:
+        """Who answered the requests of each slice value; the labels are foreign, so that not more than so many are kept."""
+        if one.probe or one.shadow or one.pinned:
+            return
+        for key, value in one.slices.items():
+            label = f"{key}={value}"
+            if label in self.by_slice or len(self.by_slice) < _MOST_SLICES:
+                self.by_slice.setdefault(label, Counter())[one.variant or ""] += 1
 
     def add(self, one: Seen, time: datetime) -> None:
         if one.probe:
@@ -66,6 +77,10 @@ class Watch:
         self._session = session
         self._cursor: str | None = None
         self._tallies: dict[str, _Tally] = {}
+        self._known: dict[str, EndpointView] | None = None
+        """Each endpoint as it was when it was last seen, with the time of that."""
+        self._views: dict[str, tuple[models.VersionLine, VersionView]] = {}
+        self._versions: tuple[VersionView, ...] = ()
 
     def take(self) -> Snapshot:
         """The state of the world now; also kept on disk as the last known one.
@@ -77,25 +92,63 @@ class Watch:
         names = [row.name for row in session.registry.endpoints(session.environment.name)]
         observed = self._observe(names)
         status = overview(session, observed=observed)
-        status = self._with_rates(status)
-        blind = next((e for e in status.endpoints if e.state is State.NO_DATA), None) if _all_blind(status) else None
+        status = self._with_last_known(self._with_rates(status))
+        blind = next((e for e in status.endpoints if e.state is State.NO_DATA), None) if status.blind else None
         limits = _limits(session)
         snapshot = Snapshot(
             status=status,
-            versions=tuple(version_view(session, line) for line in models.listed(session)),
+            versions=self._listed(),
             changes=tuple(history.changes(session, limit=_CHANGES)),
             releases=tuple(history.releases(session, limit=_CHANGES)),
             environments=tuple(session.workspace.environments),
             who=str(session.actor),
             backend="/".join(dict.fromkeys(session.environment.roles.values())),
-            blind=blind.finding if blind else "",
-            blind_next=blind.next if blind else "",
+            blind=blind.finding if blind else status.trouble,
+            blind_next=blind.next if blind else status.trouble_next,
             slices=limits[0],
             shadow=limits[1],
+            seen=max((e.as_of for e in status.endpoints if e.as_of), default=None) if status.blind else status.at,
         )
         if not session.read_only:
             keep(session.workspace.root / ".mlconsole", snapshot)
         return snapshot
+
+    def _listed(self) -> tuple[VersionView, ...]:
+        """All versions. A version never changes, so its view is made anew only when it runs elsewhere; when none did, it is the very same
+        tuple, by which a screen with ten thousand of them sees that it has nothing to do.
+        """
+        views: dict[str, tuple[models.VersionLine, VersionView]] = {}
+        for line in models.listed(self._session):
+            name = line.version.name
+            known = self._views.get(name)
+            if known is None or (known[0].runs_in, known[0].ran) != (line.runs_in, line.ran):
+                known = line, version_view(self._session, line)
+            views[name] = known
+        self._views = views
+        versions = tuple(view for _, view in views.values())
+        if len(versions) != len(self._versions) or any(new is not old for new, old in zip(versions, self._versions, strict=True)):
+            self._versions = versions
+        return self._versions
+
+    def _with_last_known(self, status: StatusView) -> StatusView:
+        """What can't be seen just now is shown as it was when it was last seen, and says so; what our own registry knows is of now."""
+        if self._known is None:
+            before = last(self._session.workspace.root / ".mlconsole", status.environment)
+            self._known = {one.name: _seen_then(one, before.status.at) for one in before.status.endpoints} if before else {}
+        endpoints = []
+        for endpoint in status.endpoints:
+            if endpoint.state is not State.NO_DATA:
+                self._known[endpoint.name] = replace(endpoint, as_of=status.at)
+                endpoints.append(endpoint)
+                continue
+            known = self._known.get(endpoint.name)
+            if known is None or known.as_of is None:
+                endpoints.append(endpoint)
+                continue
+            shown = endpoint if known.release != endpoint.release else known
+            shown = replace(shown, finding=endpoint.finding, next=endpoint.next, operation=endpoint.operation)
+            endpoints.append(replace(shown, state=State.NO_DATA, was=known.was or known.state, as_of=known.as_of))
+        return replace(status, endpoints=tuple(endpoints))
 
     def _observe(self, names: list[str]) -> dict[str, Observed]:
         try:
@@ -133,6 +186,7 @@ class Watch:
         tally = self._tallies.get(observation.endpoint)
         if tally is not None and observation.time >= tally.since:
             tally.add(seen_of(observation), observation.time)
+            tally.add_slices(observation)
 
     def _with_rates(self, status: StatusView) -> StatusView:
         """Requests a second and errors are of the last half minute; since the traffic last changed they would hide what is new."""
@@ -142,7 +196,8 @@ class Watch:
             recent = list(tally.recent) if tally else []
             failed = sum(1 for _, bad in recent if bad)
             span = min(RATE_SECONDS, max(1.0, (status.at - tally.since).total_seconds())) if tally else 0.0
-            endpoints.append(replace(endpoint, recent=len(recent), recent_failed=failed, recent_seconds=span))
+            slices = {label: dict(counted) for label, counted in tally.by_slice.items()} if tally else {}
+            endpoints.append(replace(endpoint, recent=len(recent), recent_failed=failed, recent_seconds=span, seen_by_slice=slices))
         return replace(status, endpoints=tuple(endpoints))
 
 
@@ -178,8 +233,8 @@ def version_view(session: Session, line: models.VersionLine) -> VersionView:
     )
 
 
-def _all_blind(status: StatusView) -> bool:
-    return bool(status.endpoints) and all(endpoint.state is State.NO_DATA for endpoint in status.endpoints)
+def _seen_then(endpoint: EndpointView, at: datetime) -> EndpointView:
+    return endpoint if endpoint.as_of or endpoint.state is State.NO_DATA else replace(endpoint, as_of=at)
 
 
 def _limits(session: Session) -> tuple[bool, bool]:

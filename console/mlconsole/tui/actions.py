@@ -70,9 +70,11 @@ _ALL = (
     Action("palette", "ctrl+p", "commands", "all commands", everywhere=True),
     Action("help", "?", "help", "what the keys do here", everywhere=True),
     Action("quit", "q", "quit", "leave; everything goes on", everywhere=True),
-    Action("less", "left", "slide", "slide down", group=Group.DRAFT),
-    Action("greater", "right", "slide", "slide up", group=Group.DRAFT),
+    Action("less", "left", "slide", "slide down by 1 % (with shift: 5 %)", group=Group.DRAFT),
+    Action("greater", "right", "slide", "slide up by 1 % (with shift: 5 %)", group=Group.DRAFT),
     Action("edit", "e", "exact share", "an exact share; a shadow's share", group=Group.DRAFT),
+    Action("as_for_all", "backspace", "as for all", "take a slice's own split away (also delete)", group=Group.DRAFT),
+    Action("next_endpoint", "n", "next endpoint", "the next endpoint, here"),
     Action("go_back", "u", "back", "go back: a plan, then y", group=Group.BACK),
     Action("deploy", "D", "deploy", "deploy a version: opens a plan", group=Group.FORWARD),
     Action("traffic", "T", "traffic", "make the staged shares live: opens a plan", group=Group.FORWARD),
@@ -81,7 +83,7 @@ _ALL = (
     Action("remove", "X", "remove", "remove by name: opens a plan", group=Group.FORWARD),
 )
 
-ALSO: Mapping[str, str] = {"j": "down", "k": "up"}
+ALSO: Mapping[str, str] = {"j": "down", "k": "up", "delete": "as_for_all"}
 """Second keys, which are not remapped."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -20,12 +21,15 @@ from mlconsole.tui.actions import ALSO, Action, Group, load_actions
 from mlconsole.tui.frame import Bar
 from mlconsole.tui.messages import ChangeEnded, Done, NotTaken, Planned, Refused, Taken
 from mlconsole.tui.pane import Pane, line
-from mlconsole.tui.signs import current
+from mlconsole.tui.signs import BOLD, CYAN, current
 from mlconsole.tui.start import Start
 from mlconsole.tui.table import LiveTable
+from mlconsole.tui.tutor import Tutor
 from mlconsole.tui.view import PHONE, WIDE, View
 
 if TYPE_CHECKING:
+    from textual.timer import Timer
+
     from mlconsole.core.plans import Plan
     from mlconsole.engine.detached import Detached
     from mlconsole.engine.session import Session
@@ -66,7 +70,7 @@ class ConsoleApp(App[None]):
         self.last_words: list[str] = []
         self.actions_by_id: Mapping[str, Action] = {}
         self.trouble: MLConsoleError | None = None
-        self.tutor_on = start.tutor
+        self.tutor = Tutor() if start.tutor else None
         self._session: Session | None = None
         self._watch: Watch | None = None
         self._views: dict[str, View] = {}
@@ -74,6 +78,12 @@ class ConsoleApp(App[None]):
         self._attention = -1
         self._begun: list[Detached] = []
         self._looking = False
+        self._round = 0
+        """Which environment's looks count: another one begins a new round, whatever still hangs in the old."""
+        self._next_look: Timer | None = None
+        self._opening = threading.Lock()
+        self.touched = self.now()
+        """When a person last pressed a key: whether anybody is there."""
         self._said = ""
         self.last_curl = ""
         """The request of the last invocation, for copying."""
@@ -147,12 +157,19 @@ class ConsoleApp(App[None]):
 
     def render_all(self) -> None:
         """Frame and view anew from the present snapshot; what did not change costs nothing."""
-        self._render_frame()
+        if not self._stands:
+            return
         snapshot = self.snapshot
         if snapshot is not None and self._views:
             self.view.render_snapshot(snapshot)
             self.view.refresh_phone(snapshot)
+        self._render_frame()
         self.render_keys()
+
+    @property
+    def _stands(self) -> bool:
+        """Whether there is a frame to draw in: an answer may come after the screen was taken down."""
+        return bool(self.screen_stack) and bool(self.screen_stack[0].query("#keys"))
 
     def _render_frame(self) -> None:
         screen = self.screen_stack[0]
@@ -168,13 +185,15 @@ class ConsoleApp(App[None]):
         screen.query_one("#screens", Bar).show(*frame.screens(self._shown, " · ".join([shown, *marks])))
         found = frame.attentions(snapshot) if snapshot is not None else []
         text, hint, over = frame.attention(found, self.signs, snapshot)
+        if self.tutor is not None and not over:
+            text, hint = line((" " + self.signs.plain(self.tutor.text), f"{BOLD} {CYAN}")), ()
         if self.trouble is not None and not (snapshot and snapshot.blind):
             text, hint, over = line((f" {self.signs.failing} {self.trouble.message}", "red")), (), ""
         screen.query_one("#attention", Bar).show(text, hint if width >= PHONE else (), over)
 
     def render_keys(self) -> None:
         """The row of keys: what works here, dim where it is off."""
-        if not self._views:
+        if not self._views or not self._stands:
             return
         shown = [(self.actions_by_id[name], bool(self.why_off(name))) for name in self.view.actions]
         shown.append((self.actions_by_id["help"], False))
@@ -185,6 +204,8 @@ class ConsoleApp(App[None]):
     def say(self, text: str) -> None:
         """The message line: what just happened, or why a key is off."""
         self._said = text
+        if not self._stands:
+            return
         self.screen_stack[0].query_one("#message", Bar).show(line(" " + self.signs.plain(text)))
 
     # Looking.
@@ -193,36 +214,47 @@ class ConsoleApp(App[None]):
         """Take a snapshot, unless one is being taken."""
         if not self._looking:
             self._looking = True
-            self._take()
+            self._take(self._round)
+
+    def _look_in(self, seconds: float) -> None:
+        """The next look; one is waited for, however many were asked for meanwhile."""
+        if self._next_look is not None:
+            self._next_look.stop()
+        self._next_look = self.set_timer(seconds, self.look)
 
     @work(thread=True, exit_on_error=False, group="look")
-    def _take(self) -> None:
-        environment = self.environment.name
+    def _take(self, of: int) -> None:
         try:
-            self.post_message(Taken(self._watched().take(), environment))
+            self.post_message(Taken(self._watched().take(), of))
         except MLConsoleError as error:
-            self.post_message(NotTaken(error))
+            self.post_message(NotTaken(error, of))
         except Exception as error:  # noqa: BLE001 - the edge: an adapter's or our own bug must leave the console alive
-            self.post_message(NotTaken(MLConsoleError(f"Looking failed: {type(error).__name__}: {error}.")))
+            self.post_message(NotTaken(MLConsoleError(f"Looking failed: {type(error).__name__}: {error}."), of))
 
     def on_taken(self, message: Taken) -> None:
         """A new state of the world."""
+        if message.round != self._round:
+            return
         self._looking = False
-        if message.environment == self.environment.name:
-            self.snapshot, self.trouble = message.snapshot, None
-            self.render_all()
-        self.set_timer(_POLL, self.look)
+        self.snapshot, self.trouble = message.snapshot, None
+        if self.tutor is not None and self.tutor.see(message.snapshot) and self.tutor.just_done:
+            self.say(f"{self.signs.ok} {self.tutor.just_done}")
+            self.tutor.just_done = ""
+        self.render_all()
+        self._look_in(_POLL)
 
     def on_not_taken(self, message: NotTaken) -> None:
         """It could not be looked at; what was known stays, with its age."""
+        if message.round != self._round:
+            return
         self._looking = False
         self.trouble = message.error
         self.render_all()
-        self.set_timer(_POLL * 2, self.look)
+        self._look_in(_POLL * 2)
 
     def _tick(self) -> None:
         """Once a second: the clock, ages, and changes that may have ended. Nothing is drawn that did not change."""
-        if len(self.screen_stack) == 1:
+        if len(self.screen_stack) == 1 and self._stands:
             self._render_frame()
         for change in list(self._begun):
             ended = change.ended()
@@ -232,11 +264,12 @@ class ConsoleApp(App[None]):
 
     def session(self) -> Session:
         """The opened session; for workers only, since opening reads files."""
-        if self._session is None:
-            from mlconsole.engine.session import Session
+        with self._opening:  # a look and a question may come at once
+            if self._session is None:
+                from mlconsole.engine.session import Session
 
-            self._session = Session(self.workspace, self.environment, read_only=self.read_only)
-        return self._session
+                self._session = Session(self.workspace, self.environment, read_only=self.read_only)
+            return self._session
 
     def _watched(self) -> Watch:
         if self._watch is None:
@@ -250,6 +283,10 @@ class ConsoleApp(App[None]):
     def ask(self, what: str, call: Callable[[Session], T], then: Callable[[T], None]) -> None:
         """Ask the engine in a worker; `then` gets the answer in the app's thread. A refusal goes to the message line."""
         self.say(f"{what} …")
+        self._ask(call, then)
+
+    def ask_quietly(self, call: Callable[[Session], T], then: Callable[[T], None]) -> None:
+        """The same without a word: what a screen shows of what the cursor is on."""
         self._ask(call, then)
 
     @work(thread=True, exit_on_error=False, group="ask")
@@ -334,6 +371,7 @@ class ConsoleApp(App[None]):
 
     def on_key(self, event: events.Key) -> None:
         """One key, one action: found by the key, refused with a reason, or done by the view or by the app."""
+        self.touched = self.now()
         if len(self.screen_stack) > 1 or isinstance(self.focused, Input):
             return
         key = event.character if event.character and event.is_printable else event.key
@@ -457,7 +495,11 @@ class ConsoleApp(App[None]):
         self.say(target.text)
 
     def act_out(self) -> None:
-        """Out: first of the filter."""
+        """Out: first of the filter, then of the tutor."""
+        if self.tutor is not None and not (self.language or self.faults_only or self.query_one("#filter", Input).value):
+            self.set_tutor(False)
+            self.say("The tutor is off; : tutor on brings it back.")
+            return
         if self.language or self.faults_only or self.query_one("#filter", Input).value:
             self.clear_filter()
 
@@ -534,11 +576,12 @@ class ConsoleApp(App[None]):
 
     def answered(self, endpoint: str) -> None:
         """A person's own request was answered: the tutor waits for that."""
-        del endpoint
+        if self.tutor is not None:
+            self.tutor.answered(endpoint)
 
     def set_tutor(self, on: bool) -> None:
-        """The tutor on or off."""
-        self.tutor_on = on
+        """The tutor on, from its beginning, or off."""
+        self.tutor = Tutor() if on else None
         self.render_all()
 
     def act_faults(self) -> None:
@@ -571,6 +614,7 @@ class ConsoleApp(App[None]):
 
         self.environment = self.workspace.environments[name]
         self._session = self._watch = None
+        self._round, self._looking, self.trouble = self._round + 1, False, None
         self.subject = ""
         self.snapshot = snapshots.last(self.workspace.root / ".mlconsole", name)
         for view in list(self._views.values()):

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import textwrap
+from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlconsole.core.errors import InvalidTraffic
+from mlconsole.core.errors import InvalidTraffic, MLConsoleError, UsageError
+from mlconsole.core.models import parse_version_name
 from mlconsole.core.traffic import parse_percent
 from mlconsole.engine.views import EndpointView, VersionView
 from mlconsole.tui.dialogs import Ask, Choice, Option, TextBox
@@ -24,15 +29,22 @@ def choose_version(app: ConsoleApp, endpoint: str | None) -> None:
     if snapshot is None or not snapshot.versions:
         app.say("No version is registered yet. G registers one; mlconsole models register MODEL@VERSION PATH.")
         return
-    ordered = sorted(snapshot.versions, key=lambda one: (one.endpoint != endpoint, one.model))
+    ordered = sorted(snapshot.versions, key=lambda one: (endpoint is None or not _serves(app, endpoint, one), one.model))
     options = [Option(one.name, one.name, f"{_headline(one)}  {one.description}") for one in ordered]
 
     def chosen(name: str | None) -> None:
         version = next((one for one in ordered if one.name == name), None)
         if version is not None:
-            ask_share(app, version, endpoint if endpoint and version.endpoint == endpoint else None)
+            ask_share(app, version, endpoint if endpoint and _serves(app, endpoint, version) else None)
 
     app.push_screen(Choice(f"deploy which version{f' behind {endpoint}' if endpoint else ''}", options), chosen)
+
+
+def _serves(app: ConsoleApp, endpoint: str, version: VersionView) -> bool:
+    """Whether a version is one of those that belong behind an endpoint, which need not be the first one of its model."""
+    there = app.snapshot.endpoint(endpoint) if app.snapshot else None
+    runs = there is not None and any(one.model == version.model for one in there.variants)
+    return runs or version.endpoint == endpoint or app.workspace.model_for(endpoint) == version.model
 
 
 def ask_share(app: ConsoleApp, version: VersionView, endpoint: str | None) -> None:
@@ -220,10 +232,14 @@ def show_raw(app: ConsoleApp, thing: Any) -> None:
     app.push_screen(TextBox(getattr(thing, "name", "raw"), [line(each) for each in text.splitlines()]))
 
 
-def version_lines(one: VersionView) -> list[Line]:
-    """A version with its lineage, for reading."""
+def version_lines(one: VersionView, width: int = 0) -> list[Line]:
+    """A version with its lineage, for reading; with a width, wrapped to it."""
     rows = [
         ("what", one.description or "–"),
+        (
+            "runs in",
+            ", ".join(f"{name} {share / 100:g} %" for name, share in one.runs_in.items()) or ("nowhere; it ran" if one.ran else "nowhere"),
+        ),
         ("owner", one.owner),
         ("registered", f"{one.registered:%Y-%m-%d %H:%M} UTC by {one.registered_by}"),
         ("digest", f"{one.digest}… {one.size / 1024:.0f} KB"),
@@ -234,11 +250,88 @@ def version_lines(one: VersionView) -> list[Line]:
         ("gives", ", ".join(one.outputs)),
         ("slices", "; ".join(f"{key}: {', '.join(values)}" for key, values in one.slices.items()) or "none"),
         ("evaluated on", one.evaluation_set),
+        ("says yes from", "–" if one.threshold is None else f"{one.threshold:g}"),
         ("metrics", ", ".join(f"{name} {value:.4g}" for name, value in one.metrics.items())),
         ("parameters", ", ".join(f"{name} {value}" for name, value in one.parameters.items()) or "none"),
         ("dependencies", ", ".join(one.dependencies)),
     ]
-    return [line((f"{label:<14}", BOLD), text) for label, text in rows]
+    lines: list[Line] = []
+    for label, text in rows:
+        pieces = textwrap.wrap(text, max(16, width - 14)) if width else [text]
+        lines += [line((f"{label if place == 0 else '':<14}", BOLD), piece) for place, piece in enumerate(pieces or ["–"])]
+    return lines
+
+
+def register(app: ConsoleApp, then: Callable[[str], None]) -> None:
+    """Ask for an artifact, and register it as what its metadata file, or the line, says; `then` gets the version's name."""
+    said = [
+        line("The file or folder of the artifact, with its model.yaml."),
+        line(("MODEL@VERSION before it, if model.yaml does not name them.", DIM)),
+        line(("enter registers it; that deploys nothing. esc: nothing happens", DIM)),
+    ]
+
+    def typed(text: str | None) -> None:
+        if text:
+            app.ask(f"registering {text}", lambda session: _register(session, text), lambda result: _registered(app, result, then))
+
+    app.push_screen(Ask("register a version", said, check=lambda text: artifact_problem(text, app.workspace.root)), typed)
+
+
+def artifact_problem(text: str, root: Path) -> str:
+    """What is wrong with a typed artifact; empty when nothing is."""
+    name, place = _artifact(text, root)
+    if not text:
+        return "Which file or folder?"
+    if not place.exists():
+        return f"There is no {place.name or place} there." if not name or text != name else f"Where is the artifact of {name}?"
+    return ""
+
+
+def _artifact(text: str, root: Path) -> tuple[str, Path]:
+    """The version's name, if one is given, and the path: from where the console was started, else from the workspace."""
+    name, _, rest = text.partition(" ")
+    if "@" not in name or os.path.lexists(Path(text).expanduser()):
+        name, rest = "", text
+    path = Path(rest.strip() or "-").expanduser()
+    return name, path if path.is_absolute() or path.exists() else root / path
+
+
+def _register(session: Session, text: str) -> Any:
+    """The version and whether it is new; or the refusal, which may be longer than the message line."""
+    from mlconsole.engine.models import metadata_beside
+    from mlconsole.engine.models import register as keep
+    from mlconsole.workspace.metadata import read_metadata
+
+    name, path = _artifact(text, session.workspace.root)
+    try:
+        if name:
+            return keep(session, *parse_version_name(name), path)
+        told = read_metadata(metadata_beside(path))
+        if told.model is None or told.version is None:
+            raise UsageError(
+                f"{told.file} names no model and version. Nothing was registered.", next="Write MODEL@VERSION before the path."
+            )
+        return keep(session, told.model, told.version, path)
+    except MLConsoleError as error:
+        return error
+
+
+def _registered(app: ConsoleApp, result: Any, then: Callable[[str], None]) -> None:
+    if isinstance(result, MLConsoleError):
+        app.say(str(result))
+        if len(str(result)) > app.size.width - 2:
+            width = min(118, int(app.size.width * 0.96)) - 4
+            texts = [piece for text in (result.message, result.next) for piece in textwrap.wrap(text, width)]
+            app.push_screen(TextBox("not registered", [line(text) for text in texts]))
+        return
+    version, new = result
+    if new:
+        commit = version.code.commit[:7] if version.code.commit else "unknown"
+        app.say(f"{app.signs.ok} registered {version.name}: {version.artifact.size / 1024:.0f} KB, commit {commit}. D deploys it.")
+    else:
+        app.say(f"Nothing to do: {version.name} is registered with these bytes already.")
+    then(version.name)
+    app.look()
 
 
 def _kept(app: ConsoleApp, endpoint: str, kept: Any) -> None:

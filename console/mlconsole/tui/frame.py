@@ -14,8 +14,8 @@ from textual.widget import Widget
 from mlconsole.core.text import duration
 from mlconsole.engine.views import EndpointView, OperationView, Snapshot, State
 from mlconsole.tui.actions import Action, Group
-from mlconsole.tui.pane import Line, line, strip_of, width_of
-from mlconsole.tui.signs import BOLD, CYAN, DIM, PRODUCTION, STATE_STYLES, YELLOW, Signs
+from mlconsole.tui.pane import Line, cut, line, plained, strip_of, width_of
+from mlconsole.tui.signs import BOLD, CYAN, DIM, PRODUCTION, STATE_STYLES, YELLOW, Signs, current
 
 STALE = 6.0
 """Seconds after which data are told with their age; younger ones are *live*."""
@@ -40,9 +40,11 @@ class Bar(Widget):
         self._left: Line = ()
         self._right: Line = ()
         self._over = ""
+        self._signs = current()
 
     def show(self, left: Line, right: Line = (), over: str = "") -> None:
         """Another content; drawn only when it differs."""
+        left, right = plained(left, self._signs), plained(right, self._signs)
         if (left, right, over) != (self._left, self._right, self._over):
             self._left, self._right, self._over = left, right, over
             self.refresh()
@@ -57,8 +59,8 @@ class Bar(Widget):
         width = self.size.width
         right_width = width_of(self._right)
         if right_width > width - 4:
-            return strip_of(self._left, width, self._over)
-        left = strip_of((*self._left, (" ", "")), width - right_width, self._over)
+            return strip_of(cut(self._left, width, self._signs), width, self._over)
+        left = strip_of((*cut(self._left, width - right_width - 1, self._signs), (" ", "")), width - right_width, self._over)
         return Strip.join([left, strip_of(self._right, right_width, self._over)])
 
     def on_click(self, event: events.Click) -> None:
@@ -124,16 +126,19 @@ def world(snapshot: Snapshot | None, now: datetime, signs: Signs, width: int) ->
         figure = "–" if blind and state is not State.NO_DATA else str(count)
         counts.append((f"{signs.of(state)}{figure} ", STATE_STYLES[state] if count else DIM))
         del word
-    age = (now - snapshot.status.at).total_seconds()
+    # Blind, the last look saw nothing: what is shown is as old as what was last seen.
+    at = snapshot.seen if blind else snapshot.status.at
+    age = (now - at).total_seconds() if at is not None else None
     running = running_told(snapshot.status.running)
     parts = [running] if width >= 60 or snapshot.status.running else []
     if width >= 60:
         parts.append("only you watch")
-    told = "data live" if age < STALE else f"DATA {duration(age).upper()} OLD"
+    live = age is not None and age < STALE and not blind
+    told = "data live" if live else "NEVER SEEN" if age is None else f"DATA {duration(max(0.0, age)).upper()} OLD"
     spans: list[tuple[str, str]] = [(" ", ""), *counts]
     for part in parts:
         spans += [("│ ", DIM), (part + " ", CYAN if part is running and snapshot.status.running else "")]
-    spans += [("│ ", DIM), (told, "" if age < STALE else "bold red")]
+    spans += [("│ ", DIM), (told, "" if live else "bold red")]
     return line(*((signs.plain(text), words) for text, words in spans)), "reverse red" if blind else ""
 
 
@@ -175,7 +180,7 @@ def keys(shown: Sequence[tuple[Action, bool]], width: int, signs: Signs) -> Line
         inside = [
             (f"{_key(action.key)} {action.label}", DIM if off else BOLD if action.group is Group.FORWARD else "")
             for action, off in shown
-            if action.group in wanted
+            if action.group in wanted and _key(action.key)
         ]
         if inside:
             groups.append(inside)

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class Taken(Message):
-    """A new snapshot."""
+    """A new snapshot; of which round of looks it is (another environment begins a new one)."""
 
-    def __init__(self, snapshot: Snapshot, environment: str) -> None:
+    def __init__(self, snapshot: Snapshot, of: int) -> None:
         super().__init__()
-        self.snapshot, self.environment = snapshot, environment
+        self.snapshot, self.round = snapshot, of
 
     def can_replace(self, message: Message) -> bool:
         """Only the newest is of interest."""
@@ -30,9 +30,9 @@ class Taken(Message):
 class NotTaken(Message):
     """The state could not be looked at: the registry is locked, broken, or a bug."""
 
-    def __init__(self, error: MLConsoleError) -> None:
+    def __init__(self, error: MLConsoleError, of: int) -> None:
         super().__init__()
-        self.error = error
+        self.error, self.round = error, of
 
 
 class Planned(Message):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region
@@ -16,7 +17,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from mlconsole.core.text import neutralise
-from mlconsole.tui.signs import BOLD, DIM, Signs, current
+from mlconsole.tui.signs import BOLD, DIM, UNICODE, Signs, current
 
 Span = tuple[str, str]
 """A piece of text and its style (`"bold red"`, `""`)."""
@@ -30,8 +31,37 @@ def line(*parts: str | Span) -> Line:
 
 
 def width_of(spans: Iterable[Span]) -> int:
-    """How many characters a line has. Our texts have no wide characters but what people name things; those may be cut a little early."""
-    return sum(len(text) for text, _ in spans)
+    """How many columns a line takes."""
+    return sum(cell_len(text) for text, _ in spans)
+
+
+def plained(spans: Line, signs: Signs) -> Line:
+    """The line in a terminal's own characters."""
+    return spans if signs is UNICODE else tuple((signs.plain(text), words) for text, words in spans)
+
+
+def cut(spans: Line, most: int, signs: Signs) -> Line:
+    """The line in at most so many columns; one that is cut says so."""
+    if width_of(spans) <= most:
+        return spans
+    more = signs.more[: max(0, most)]
+    left = max(0, most - len(more))
+    kept: list[Span] = []
+    for text, words in spans:
+        wide = cell_len(text)
+        kept.append((text if wide <= left else set_cell_size(text, left), words))
+        left -= min(left, wide)
+    return (*kept, (more, ""))
+
+
+def fitted(text: str, width: int, signs: Signs, *, right: bool = False) -> str:
+    """A text, made harmless, in exactly so many columns."""
+    text = signs.plain(neutralise(text))
+    wide = cell_len(text)
+    if wide > width:
+        more = signs.more[:width]
+        return set_cell_size(text, width - len(more)) + more
+    return " " * (width - wide) + text if right else text + " " * (width - wide)
 
 
 @lru_cache(maxsize=256)
@@ -89,26 +119,33 @@ class Pane(Widget, can_focus=True):
         super().__init__(id=id)
         self.can_focus = focusable
         self.signs = signs or current()
-        self._title: Line = line((title, BOLD))
+        self._title: Line = plained(line((title, BOLD)), self.signs)
         self._hint = hint
         self._edges, self._joints = edges, joints
         self._lines: list[Line] = []
         self._top = 0
         self.dimmed = False
         self.rule_style = ""
+        self._ends: int | None = None
 
     # What is shown.
 
     def head(self, title: Line | str, hint: str = "") -> None:
         """Another title and hint; drawn anew only when they differ."""
-        spans = line((title, BOLD)) if isinstance(title, str) else title
+        spans = plained(line((title, BOLD)) if isinstance(title, str) else title, self.signs)
         if (spans, hint) != (self._title, self._hint):
             self._title, self._hint = spans, hint
             self.refresh(Region(0, 0, self.size.width, 1))
 
+    def edged(self, edges: str, joints: tuple[str, str], *, ends: int | None = None) -> None:
+        """Other edges, where another layout has other neighbours; at column `ends` of the upper edge a line from above comes to its end."""
+        if (edges, joints, ends) != (self._edges, self._joints, self._ends):
+            self._edges, self._joints, self._ends = edges, joints, ends
+            self.refresh()
+
     def show(self, lines: Sequence[Line], *, dimmed: bool = False) -> None:
         """Other lines; only those that differ are drawn anew."""
-        before, self._lines = self._lines, list(lines)
+        before, self._lines = self._lines, [plained(each, self.signs) for each in lines]
         if dimmed != self.dimmed:
             self.dimmed = dimmed
             self.refresh()
@@ -135,7 +172,7 @@ class Pane(Widget, can_focus=True):
     def line_at(self, place: int) -> tuple[Line, str]:
         """The line at a place of the visible part, and a style laid over it."""
         index = self._top + place
-        return (self._lines[index] if index < len(self._lines) else ()), ""
+        return (cut(self._lines[index], self.inner_width, self.signs) if index < len(self._lines) else ()), ""
 
     def scroll_lines(self, by: int) -> None:
         """Move the visible part."""
@@ -174,12 +211,16 @@ class Pane(Widget, can_focus=True):
         width = self.size.width
         left = corners[self._joints[0]] if self._joints[0] else ""
         right = corners[self._joints[1]] if self._joints[1] else ""
-        title: Line = ((" ", ""), *self._title, (" ", "")) if width_of(self._title) else ()
-        hint = f" {self._hint} " if self._hint else ""
-        room = width - len(left) - len(right) - width_of(title)
+        most = width - len(left) - len(right)
+        title: Line = cut(((" ", ""), *self._title, (" ", "")), most, self.signs) if width_of(self._title) else ()
+        hint = self.signs.plain(f" {self._hint} ") if self._hint else ""
+        room = most - width_of(title)
         if len(hint) > room - 1:
             hint = ""
         fill = across * max(0, room - len(hint) - (1 if hint else 0))
+        begin = len(left) + width_of(title)
+        if self._ends is not None and 0 <= self._ends - begin < len(fill):
+            fill = fill[: self._ends - begin] + corners["b"] + fill[self._ends - begin + 1 :]
         tail = across if hint else ""
         edge = self._edge_style
         focused = self.has_focus and self.can_focus

@@ -36,6 +36,8 @@ class Signs:
     arrow: str
     back: str
     dot: str
+    more: str
+    """Ends what is cut."""
     full: str
     half: str
     empty: str
@@ -70,6 +72,7 @@ UNICODE = Signs(
     arrow="→",
     back="←",
     dot="·",
+    more="…",
     full="█",
     half="▌",
     empty="░",
@@ -88,6 +91,7 @@ ASCII = Signs(
     arrow="->",
     back="<-",
     dot=".",
+    more="..",
     full="#",
     half="=",
     empty=".",

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.cells import cell_len
 from textual import events
 from textual.geometry import Region
 
-from mlconsole.tui.pane import Line, Pane, Span, line
+from mlconsole.core.text import neutralise
+from mlconsole.tui.pane import Line, Pane, Span, fitted, line, plained
 from mlconsole.tui.signs import BOLD, CURSOR, DIM, Signs
 
 _SAMPLE = 400
@@ -110,6 +112,11 @@ class LiveTable(Pane):
         """The row under the cursor."""
         return self._rows[self._cursor] if self._cursor < len(self._rows) else None
 
+    @property
+    def place(self) -> int:
+        """Which of the shown rows the cursor is on."""
+        return self._cursor
+
     def go_to(self, key: str) -> bool:
         """Put the cursor on a row; whether it is there."""
         place = next((index for index, row in enumerate(self._rows) if row.key == key), None)
@@ -125,6 +132,10 @@ class LiveTable(Pane):
             self.marked ^= {row.key}
             self._draw()
 
+    def redraw(self) -> None:
+        """The marks are others."""
+        self._draw()
+
     def _arrange(self, *, redraw: bool = False) -> None:
         held = self.cursor.key if self.cursor else None
         words = self._filter.casefold().split()
@@ -132,7 +143,7 @@ class LiveTable(Pane):
         if self._sort is not None:
             rows.sort(key=self._sort[1])
         self._rows = rows
-        place = next((index for index, row in enumerate(rows) if row.key == held), None) if held else None
+        place = next((index for index, row in enumerate(rows) if row.key == held), None) if held is not None else None
         before = held
         self._cursor = place if place is not None else min(self._cursor, max(0, len(rows) - 1))
         self._keep_in_sight()
@@ -149,6 +160,7 @@ class LiveTable(Pane):
 
     def on_resize(self, _: events.Resize) -> None:
         """Other widths, another part in sight."""
+        self._widths = {}
         self._keep_in_sight()
         self._draw(all_of_it=True)
 
@@ -163,7 +175,7 @@ class LiveTable(Pane):
         if self._heads and (self._rows or not self._empty):
             drawn.append((self._head_line(widths), ""))
         if not self._rows:
-            drawn += [(text, "") for text in (self._empty if not self._all else [line((f"nothing fits “{self._filter}”", DIM))])]
+            drawn += [(plained(text, self.signs), "") for text in self._nothing()]
         for index in range(self._top, min(self._top + self._room, len(self._rows))):
             drawn.append(self._row_line(index, widths))
         self._drawn = drawn
@@ -178,11 +190,14 @@ class LiveTable(Pane):
                 for left, width in _changed(old, new, self.inner_width):
                     self.refresh(Region(("l" in self._edges) + left, place + 1, width, 1))
 
+    def _nothing(self) -> Sequence[Line]:
+        return self._empty if not self._all else [line((f"nothing fits “{self._filter}”", DIM))]
+
     def _measured(self) -> dict[str, int]:
         sample = [*self._rows[self._top : self._top + self._room], *self._rows[:_SAMPLE]]
         wanted: dict[str, int] = {}
         for column in self._columns:
-            longest = max((len(_span(row.cells.get(column.key, ""))[0]) for row in sample), default=0)
+            longest = max((cell_len(self.signs.plain(neutralise(_span(row.cells.get(column.key, ""))[0]))) for row in sample), default=0)
             wanted[column.key] = min(column.most, max(column.least, len(column.title), longest, self._widths.get(column.key, 0)))
         room = self.inner_width - 1
         growing = next((column for column in self._columns if column.grows), None)
@@ -205,7 +220,7 @@ class LiveTable(Pane):
         spans: list[Span] = [(" ", "")]
         for column in self._columns:
             if column.key in widths:
-                spans.append((_fitted(column.title, widths[column.key], column.right) + "  ", DIM))
+                spans.append((fitted(column.title, widths[column.key], self.signs, right=column.right) + "  ", DIM))
         return tuple(spans)
 
     def _row_line(self, index: int, widths: Mapping[str, int]) -> tuple[Line, str]:
@@ -215,9 +230,9 @@ class LiveTable(Pane):
         for column in self._columns:
             if column.key in widths:
                 text, words = _span(row.cells.get(column.key, ""))
-                spans.append((_fitted(self.signs.plain(text), widths[column.key], column.right), words or row.style))
+                spans.append((fitted(text, widths[column.key], self.signs, right=column.right), words or row.style))
                 spans.append(("  ", ""))
-        return tuple(line(*spans)), CURSOR if here and self.has_focus else ""
+        return tuple(spans), CURSOR if here and self.has_focus else ""
 
     def on_focus(self) -> None:
         """The cursor's row shows who has the keys."""
@@ -285,23 +300,17 @@ def _span(cell: str | Span) -> Span:
     return (cell, "") if isinstance(cell, str) else cell
 
 
-def _fitted(text: str, width: int, right: bool) -> str:
-    if len(text) > width:
-        text = text[: max(0, width - 1)] + "…" if width > 1 else text[:width]
-    return text.rjust(width) if right else text.ljust(width)
-
-
 def _total(widths: Mapping[str, int]) -> int:
     return sum(width + 2 for width in widths.values())
 
 
 def _changed(old: tuple[Line, str], new: tuple[Line, str], width: int) -> list[tuple[int, int]]:
     """The parts of a line that differ, as (left, width) counted from inside the edge; the whole line when its shape differs."""
-    if old[1] != new[1] or [len(text) for text, _ in old[0]] != [len(text) for text, _ in new[0]]:
+    if old[1] != new[1] or [cell_len(text) for text, _ in old[0]] != [cell_len(text) for text, _ in new[0]]:
         return [(0, width + 2)]
     found, left = [], 1
     for before, after in zip(old[0], new[0], strict=True):
         if before != after:
-            found.append((left, len(after[0])))
-        left += len(after[0])
+            found.append((left, cell_len(after[0])))
+        left += cell_len(after[0])
     return found

@@ -279,7 +279,7 @@ class Driver:
 
 def as_variant(version: ModelVersion, name: str | None = None) -> Variant:
     """A version as a release names it."""
-    return Variant(name or variant_name(version.version), version.model, version.version, version.artifact.digest)
+    return Variant(variant_name(version.version) if name is None else name, version.model, version.version, version.artifact.digest)
 
 
 def as_live(content: Content, endpoint: str) -> Live:

@@ -367,7 +367,7 @@ def wrapped(text: str, width: int, words: str) -> list[Line]:
     """A text in lines of at most so many characters."""
     import textwrap
 
-    return [line((piece, words)) for piece in textwrap.wrap(text, max(8, width)) or [""]]
+    return [line((piece, words)) for piece in textwrap.wrap(text, max(8, width), break_on_hyphens=False) or [""]]
 
 
 def _age(seconds: float | None) -> str:

@@ -1,0 +1,64 @@
+"""Workspaces for the tests of the whole program: simulated ones for each test, and one with real servers for a worker's tests together."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.kit import Console, Simulated, copied, make_simulated
+
+
+@pytest.fixture(scope="session")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
+    """A simulated workspace with registered versions and no endpoint: made once, copied for each test."""
+    return make_simulated(tmp_path_factory.mktemp("blank"))
+
+
+@pytest.fixture
+def sim(blank: Simulated, tmp_path: Path) -> Simulated:
+    """A simulated workspace, no endpoint yet."""
+    return copied(blank, tmp_path / "sim")
+
+
+@pytest.fixture(scope="session")
+def _served(blank: Simulated, tmp_path_factory: pytest.TempPathFactory) -> Simulated:
+    console = copied(blank, tmp_path_factory.mktemp("served"))
+    console.run("deploy", "relevance@3", "--yes")
+    return console
+
+
+@pytest.fixture
+def served(_served: Simulated, tmp_path: Path) -> Simulated:
+    """A simulated workspace in which relevance@3 serves."""
+    return copied(_served, tmp_path / "served")
+
+
+@pytest.fixture(scope="session")
+def _sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sample")
+    Console(folder).run("init", "ws", "--sample")
+    return folder / "ws"
+
+
+@pytest.fixture
+def sample(_sample: Path, tmp_path: Path) -> Iterator[Console]:
+    """The sample workspace in a folder of its own; whatever runs there is ended."""
+    shutil.copytree(_sample, tmp_path / "ws")
+    console = Console(tmp_path / "ws")
+    yield console
+    for environment in ("staging", "production"):
+        console.run("local", "down", "--env", environment, code=range(256))
+
+
+@pytest.fixture(scope="module")
+def live(_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    """The sample workspace with its servers up, shared by a module's tests; each uses endpoints of its own, or leaves it as it was."""
+    root = tmp_path_factory.mktemp("live") / "ws"
+    shutil.copytree(_sample, root)
+    console = Console(root)
+    console.run("local", "up")
+    yield console
+    console.run("local", "down", code=range(256))
