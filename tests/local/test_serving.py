@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -23,7 +24,8 @@ from mlconsole.plugin.conformance import as_live
 from mlconsole.plugin.errors import Conflict, NotFound, Refused, Unavailable
 from mlconsole.plugin.roles import Invocation, Order
 from mlconsole_local.gateway import Gateway
-from mlconsole_local.state import locked, read_json
+from mlconsole_local.state import PREDICTION_LOG, locked, read_json
+from mlconsole_local.variants import Variants
 
 pytestmark = pytest.mark.real
 
@@ -151,11 +153,13 @@ def test_servers_that_hang_delay_nobody_and_are_told_and_mended(backend: Backend
     pids = {name: backend.pid(name) for name in ("v1", "v2")}
     for pid in pids.values():
         os.kill(pid, signal.SIGSTOP)
-    began = time.monotonic()
     live = backend.serving.describe("rel")
-    assert time.monotonic() - began < 1.3  # 0.8 s for both of them together, and room for a busy machine.
     assert {(each.state, each.reason) for each in live.variants} == {(VariantState.FAILED, "it does not answer (for 0.8 s)")}
     assert backend.parts()["rel v1"].state == "not answering"
+    variants = Variants(backend.root)
+    began = time.monotonic()
+    variants.healths(variants.list("rel") * 5)
+    assert time.monotonic() - began < 4.0  # One after another they would take 8 s: there is room for a busy machine.
     backend.lifecycle.up()
     assert {each.state for each in backend.serving.describe("rel").variants} == {VariantState.READY}
     assert backend.driver.ask_many(3) == {"v1"}
@@ -261,11 +265,9 @@ def test_a_slow_server_that_is_taken_away_holds_nobody_up(backend: Backend) -> N
     askers = [threading.Thread(target=lambda: _probe(backend)) for _ in range(30)]
     for asker in askers:
         asker.start()
-    began = time.monotonic()
     taking = threading.Thread(target=lambda: backend.driver.reach(content(V1)))
     taking.start()
-    other.reach(content(V1, V2))
-    assert time.monotonic() - began < 8.0  # 30 requests of 0.4 s each were in its queue.
+    other.reach(content(V1, V2))  # With the lock held for as long as 30 requests of 0.4 s each take, this were Unavailable.
     taking.join()
     for asker in askers:
         asker.join()
@@ -295,9 +297,10 @@ def test_an_answer_that_comes_too_late_is_the_models_own_failure(backend: Backen
     for asker in askers:
         asker.join()
     assert {(answer.status, answer.variant) for answer in answers} == {(504, "v9")}
-    began = time.monotonic()
     assert backend.serving.invoke("rel", REQUEST, "v9", probe=True).status == 200
-    assert time.monotonic() - began < 3.0  # Not behind twelve requests of 0.4 s each.
+    lines = [json.loads(line) for line in (backend.layout.variant("rel", "v9") / PREDICTION_LOG).read_text().splitlines()]
+    assert sum(line["status"] == 200 and not line["probe"] for line in lines) <= 3
+    assert {line["error"] for line in lines if line["status"] != 200} <= {"the caller hung up before its turn came"}
     seen = until(lambda: (found := backend.predictions.read(cursor).observations) and len(found) >= 12 and found)
     assert {(each.status, each.variant) for each in seen if not each.probe} == {(504, "v9")}
 
