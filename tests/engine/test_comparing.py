@@ -7,7 +7,17 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mlconsole.engine.comparing import Judgement, beside, commit_text, figure, headline, lower_is_better, metric_label, size_text
+from mlconsole.engine.comparing import (
+    Judgement,
+    beside,
+    commit_text,
+    figure,
+    headline,
+    lower_is_better,
+    metric_label,
+    short_label,
+    size_text,
+)
 from mlconsole.engine.views import VersionView
 
 ONE = VersionView(
@@ -59,7 +69,7 @@ def test_figures() -> None:
     assert _judged("brier", metrics=metrics) == (Judgement.WORSE, "+0.020")
     assert _judged("F1 · de", metrics=metrics) == (Judgement.WELL, "the same")
     assert _judged("auc".upper(), metrics={**metrics, "auc": 0.5}) == (Judgement.NONE, "only one of them has it")
-    assert [line.what for line in beside(ONE, OTHER, "de")][0] == "F1 · de"
+    assert beside(ONE, OTHER, "de")[0].what == "F1 · de"
     assert beside(ONE, OTHER, "xx")[0].why == "none of xx"
 
 
@@ -110,6 +120,7 @@ def test_headline_and_texts() -> None:
     assert headline(ONE, "pl") is None
     assert headline(replace(ONE, metrics={})) is None
     assert metric_label("accuracy/de") == "accuracy · de"
+    assert [short_label(name) for name in ("f1/de", "accuracy", "brier")] == ["F1 de", "acc.", "brier"]
     assert [figure(value) for value in (None, 0.12345, 41234.5)] == ["–", "0.123", "4.123e+04"]
     assert [size_text(value) for value in (10, 2048, 5 << 20, 3 << 30)] == ["10 B", "2 KB", "5.0 MB", "3.0 GB"]
     assert [commit_text(one) for one in (ONE, replace(ONE, dirty=True), replace(ONE, commit=None))] == [

@@ -13,7 +13,7 @@ from engine.dying import dies
 from engine.kit import NAME, PLANS, deploy, shift, stands, told, whole
 from mlconsole.core.operations import OperationState
 from mlconsole.core.plans import Plan
-from mlconsole.engine import changing, endpoints, history
+from mlconsole.engine import changing, endpoints, history, planning
 from mlconsole.engine.views import State
 from mlconsole.plugin.errors import Locked
 from mlconsole.plugin.simulator import Behaviour, Fault, FaultKind, When, simulated_version
@@ -108,12 +108,17 @@ def test_killed_while_it_only_looks(ready_house: READY, shape: str, after: int) 
     repaired(house, plan, by_the_next_change=False)
 
 
-def test_killed_in_a_gate(ready_house: READY) -> None:
-    """A gate that was not passed in the journal is not passed, whatever the live state looks like (trap 8)."""
-    house = ready_house("deploy")
-    plan = planned(house, "deploy")
+@pytest.mark.parametrize("shape", ["separate", "combined"])
+def test_killed_in_a_gate(ready_house: READY, shape: str) -> None:
+    """A gate that was not passed in the journal is not passed, even where the live state is the new release already (trap 8)."""
+    house = ready_house("deploy", shape)
+    session = house.session()
+    plan = planning.plan_deploy(session, NAME, "5")
+    session.registry.close()
     house.sim.world.inject(Fault(FaultKind.CRASH, on="serving.invoke", when=When.AFTER))
     assert dies(house, lambda session: changing.run(session, plan))
+    if shape == "combined":
+        stands(house, plan.then)
     repaired(house, plan, by_the_next_change=False)
     assert told(house.session())[-1][2] == "failed"
 

@@ -67,6 +67,13 @@ def metric_label(name: str) -> str:
     return f"{label} · {part}" if part else label
 
 
+def short_label(name: str) -> str:
+    """The same where there is little room: `accuracy/de` is `acc. de`."""
+    whole, _, part = name.partition("/")
+    label = whole.upper() if len(whole) <= 3 else whole if len(whole) <= 5 else f"{whole[:3]}."
+    return f"{label} {part}" if part else label
+
+
 def headline(version: VersionView, slice_value: str = "") -> tuple[str, float] | None:
     """The first metric, of that slice when one is asked for; None when it has no such figure."""
     name = next((name for name in version.metrics if "/" not in name), None) or next(iter(version.metrics), None)
