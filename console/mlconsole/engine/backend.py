@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -61,9 +62,14 @@ class Backend:
         split = traffic.limits()
         return replace(own, share_granularity=split.share_granularity, slices=split.slices, shadow=split.shadow)
 
-    def check(self, content: Content) -> None:
-        """Refuse a content that this backend can't express."""
+    def check(self, endpoint: str, content: Content) -> None:
+        """Refuse a name or a content that this backend can't express."""
         limits = self.limits()
+        if content.variants and not re.fullmatch(limits.endpoint_name, endpoint):
+            raise UsageError(
+                f"The backend can't take {endpoint!r} as an endpoint's name (it has to match {limits.endpoint_name}). Nothing was changed.",
+                next="Name another one: --endpoint NAME.",
+            )
         check_limits(
             content,
             granularity=limits.share_granularity,

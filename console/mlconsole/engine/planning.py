@@ -51,6 +51,8 @@ def plan_deploy(
     words = ["deploy", registered.name, "--endpoint", target]
     words += ["--variant", name] if name else []
     words += ["--traffic", percent(share)] if share is not None else []
+    there = live.variant(variant.name)
+    dead = there is not None and there.state is VariantState.FAILED
     return make_plan(
         session,
         target,
@@ -62,6 +64,7 @@ def plan_deploy(
         reason=reason,
         break_glass=break_glass,
         gated=True,
+        anew=variant.name if dead else None,  # who asks for a version that stands by dead wants it to stand by ready
     )
 
 
@@ -170,16 +173,19 @@ def make_plan(
     gated: bool = False,
     notes: tuple[str, ...] = (),
     confirm: str | None = None,
+    anew: str | None = None,
 ) -> Plan:
     """The plan from the live state to `then`, kept in the registry so that `apply` can run it.
 
-    `confirm` is a name that has to be typed wherever it is done; in production every way forward wants the endpoint's.
+    `confirm` is a name that has to be typed wherever it is done; in production every way forward wants the endpoint's. `anew`: a variant
+    that is brought up as if it were not there.
     """
     session.access.require(Deed.PLAN)
     backend = session.backend
-    backend.check(then)
+    backend.check(endpoint, then)
     now = record.content if record else NOTHING
-    steps, skipped = gated_steps(session, live, now, then, break_glass) if gated else (backend.steps(live, then), ())
+    seen = replace(live, variants=tuple(there for there in live.variants if there.name != anew)) if anew else live
+    steps, skipped = gated_steps(session, seen, now, then, break_glass) if gated else (backend.steps(seen, then), ())
     words += ["--break-glass", break_glass] if break_glass else []
     if kind is ReleaseKind.REVERT:
         notes += cold(live, steps)

@@ -91,7 +91,9 @@ class Releases(Part):
         return self._database.read(lambda session: _live_since(session, environment, endpoint))
 
     def traffic_since(self, environment: str, endpoint: str) -> datetime | None:
-        """When requests last began to go elsewhere: the end of the last step that shifted traffic, forward or back; else `live_since`."""
+        """When requests last began to go elsewhere, as far as we know: the end of the last step that shifted traffic, forward or back, or
+        the adoption of what somebody else made since; else `live_since`.
+        """
 
         def work(session: Session) -> datetime | None:
             shifted = session.exec(
@@ -105,7 +107,11 @@ class Releases(Part):
                 )
                 .order_by(col(StepTable.seq).desc())
             ).first()
-            return _live_since(session, environment, endpoint) if shifted is None else from_moment(shifted)
+            if shifted is None:
+                return _live_since(session, environment, endpoint)
+            live = _live(session, environment, endpoint)
+            adopted = live.release.created if live is not None and live.release.operation is None else None
+            return max(from_moment(shifted), adopted) if adopted is not None else from_moment(shifted)
 
         return self._database.read(work)
 
