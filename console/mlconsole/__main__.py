@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import gc
 import os
-import signal
 import sys
 
 
@@ -12,10 +12,13 @@ def main() -> None:
     """Open the console or run the command line, and leave with its exit code (design §6)."""
     # A command lives for a moment: collecting what it imports costs it a fifth of its time, and so does tidying everything away at its end.
     gc.set_threshold(100_000)
+    # While Python still imports, Ctrl-C ends the process as any other program's: nothing was begun, and there is no traceback.
+    # (`_signal` is the built-in part of `signal`: importing that one would be the first thing to interrupt.)
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     try:
         code = _run(sys.argv[1:])
         # It is over: one more Ctrl-C while Python cleans up has nothing left to stop.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
     except KeyboardInterrupt:
         # Before anything was begun, or while the last line was being said.
         code = 130
@@ -31,6 +34,7 @@ def _run(arguments: list[str]) -> int:
     if "_MLCONSOLE_COMPLETE" not in os.environ and is_for_console(arguments):
         from mlconsole.tui.start import run as open_console
 
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
         return open_console(arguments)
     from mlconsole.cli.main import run
 

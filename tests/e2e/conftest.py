@@ -62,3 +62,21 @@ def live(_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Co
     console.run("local", "up")
     yield console
     console.run("local", "down", code=range(256))
+
+
+@pytest.fixture(scope="session")
+def _demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    root = tmp_path_factory.mktemp("demo")
+    console = Console(root)
+    console.run("demo", "ws")
+    yield Console(root / "ws")
+    console.run("demo", "ws", "--clean", code=range(256))
+
+
+@pytest.fixture
+def demo(_demo: Console) -> Console:
+    """The demo: real servers with relevance@3 and delay-risk@1, and replayed traffic. Shared by all tests of a worker, in their order; each
+    leaves #1 live. Again finds what runs, and starts what does not.
+    """
+    _demo.run("demo", ".")
+    return _demo

@@ -31,7 +31,7 @@ NASTY = "\x1b[31mred\x1b[0m\u202egnp.exe\x9b2J\u2066\u2029end"
 """Colour, a text turned round, a screen erased (C1), an isolate, a paragraph."""
 
 
-def until(condition: Callable[[], T], seconds: float = 20.0) -> T:
+def until(condition: Callable[[], T], seconds: float = 60.0) -> T:
     """Wait for a condition and return its value."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -98,7 +98,7 @@ class Console:
         code: int | Collection[int] = 0,
         cwd: Path | None = None,
         environ: Mapping[str, str] | None = None,
-        seconds: float = 60.0,
+        seconds: float = 120.0,
         **more: Any,
     ) -> Result:
         """Run a command, without a terminal."""
@@ -162,11 +162,11 @@ class Console:
             env=self.environ(**variables),  # type: ignore[arg-type]
             dimensions=(lines, columns),
             encoding="utf-8",
-            timeout=30,
+            timeout=60,
         )
 
 
-def ended(process: subprocess.Popen[bytes], seconds: float = 40.0) -> Result:
+def ended(process: subprocess.Popen[bytes], seconds: float = 120.0) -> Result:
     """How a started command ended."""
     out, err = process.communicate(timeout=seconds)
     result = Result(process.returncode, out.decode(), err.decode())
@@ -259,7 +259,7 @@ def make_simulated(folder: Path) -> Simulated:
     root = folder / "ws"
     root.mkdir()
     (root / "mlconsole.yaml").write_text(_WORKSPACE)
-    console = Simulated(root, {"PYTHONPATH": str(folder / "site")})
+    console = Simulated(root, {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder / "site"), os.environ.get("PYTHONPATH")]))})
     for name in ("relevance@1.10", "relevance@3", "relevance@4", "relevance@5", "delay-risk@1"):
         console.run("models", "register", name, str(artifact(root / "models" / name, name.encode())))
     return console

@@ -6,11 +6,12 @@ import os
 import re
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pexpect
 import pytest
 
-from e2e.kit import PROGRAM, Simulated, ended, press_ctrl_c, screen, until
+from e2e.kit import PROGRAM, Console, Simulated, ended, press_ctrl_c, screen, until
 from mlconsole.plugin.simulator import Fault, FaultKind, When
 
 MOMENTS = [("serving.start", When.BEFORE), ("serving.start", When.AFTER), ("traffic.start", When.BEFORE), ("traffic.start", When.AFTER)]
@@ -51,6 +52,18 @@ def test_the_first_ctrl_c_goes_back(served: Simulated, number: signal.Signals) -
     change = served.json("history", "list")["changes"][0]
     assert change["state"] == "went back"
     assert [one["standing"] for one in served.json("releases", "list")["releases"]] == ["failed", "live"]
+
+
+@pytest.mark.parametrize("command", [DEPLOY, ("status",)], ids=["a change that is planned", "a look"])
+def test_ctrl_c_before_anything_was_begun(served: Simulated, command: tuple[str, ...]) -> None:
+    world = served.hang("serving.describe")
+    with served.started(*command) as looking:
+        served.reached(world, "serving.describe")
+        press_ctrl_c(looking)
+        result = ended(looking)
+    assert (result.code, result.err.strip()) == (130, "Interrupted. Nothing more was done.")
+    world.release()
+    assert variants(served) == BEFORE
 
 
 def test_the_second_ctrl_c_leaves_it_and_says_what_resumes(served: Simulated) -> None:
@@ -126,6 +139,17 @@ def test_a_server_that_dies_while_it_is_deployed(served: Simulated) -> None:
     assert "v4" in result.err
     assert "It is as before (#1: v3 100 %); what was created is removed." in result.err
     assert variants(served) == BEFORE
+
+
+def test_ctrl_c_while_a_workspace_is_made_leaves_none(tmp_path: Path) -> None:
+    """Half a sample would look like a workspace."""
+    console = Console(tmp_path)
+    with console.started("init", "ws", "--sample") as making:
+        until((tmp_path / "ws").exists)
+        press_ctrl_c(making)
+        result = ended(making)
+    assert result.code in (0, 130)
+    assert (tmp_path / "ws").exists() == (result.code == 0)
 
 
 # In a terminal.

@@ -191,6 +191,28 @@ def test_ctrl_c_while_a_server_starts(world: Console) -> None:
 
 
 @pytest.mark.xdist_group("e2e-live")
+def test_a_server_that_dies_while_it_is_deployed(world: Console) -> None:
+    def server() -> int | None:
+        for place in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = place.read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"python" in words[0] and b"mlconsole_local.server" in words and b"v7" in words and str(world.root) in str(words):
+                return int(place.parent.name)
+        return None
+
+    with world.started("deploy", "relevance@7", "--traffic", "30", "--yes") as deploying:
+        os.kill(until(server) or 0, signal.SIGKILL)
+        result = ended(deploying)
+    assert result.code == 1
+    assert "v7" in result.err
+    assert "what was created is removed" in result.err
+    assert desired(world) == {"v3": 100.0}
+    assert "v7" not in world.run("local", "status").out
+
+
+@pytest.mark.xdist_group("e2e-live")
 def test_a_server_that_dies_is_failing_and_named(world: Console) -> None:
     world.run("deploy", "relevance@4", "--traffic", "20", "--yes")
     pid = next(one["resources"]["pid"] for one in world.json("endpoints", "show", "relevance")["variants"] if one["name"] == "v4")

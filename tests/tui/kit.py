@@ -169,6 +169,8 @@ class Driver:
         """One frame: every line exactly as wide as the screen, nothing beyond its edges, no control character, each widget in its place."""
         self.frames += 1
         width, height = self.app.size
+        if self.app.screen._compositor.size != self.app.size:
+            return  # not laid out yet: the terminal has just changed its size, or the screen is new
         strips = self.app.screen._compositor.render_strips()
         if len(strips) != height:
             self.faults.append(f"{len(strips)} lines on a screen of {height}")
@@ -261,13 +263,13 @@ class Threaded:
 
     def __init__(self, session: Session, plan: Any, *, typed: str | None = None) -> None:
         del typed
-        self.what = f"{plan.kind} {plan.endpoint}"
+        self.what, self.endpoint = f"{plan.kind} {plan.endpoint}", plan.endpoint
         self._begin(session, lambda own: changing.run(own, plan))
 
     @classmethod
     def going_back(cls, session: Session, endpoint: str) -> Threaded:
         made = cls.__new__(cls)
-        made.what = f"going back {endpoint}"
+        made.what, made.endpoint = f"going back {endpoint}", endpoint
         made._begin(session, lambda own: changing.go_back_now(own, endpoint))
         return made
 

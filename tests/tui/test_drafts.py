@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 import pytest
@@ -184,10 +184,9 @@ def _by_command(now: Traffic, words: list[str]) -> Traffic | None:
     assert words[2] == "relevance"
     options = dict(pairwise(words))
     key, _, value = options.get("--slice", "").partition("=")
-    named = {name: parse_percent(text) for name, _, text in (word.partition("=") for word in words[3:]) if name in NAMES and text}
+    positional = takewhile(lambda word: not word.startswith("--"), words[3:])
+    named = {name: parse_percent(text) for name, _, text in (word.partition("=") for word in positional)}
     shadow = options.get("--shadow")
-    if shadow:
-        named.pop(shadow.partition("=")[0], None)
     if words[1] == "clear":
         return slice_cleared(Content((), now), key, value).traffic
     copies = Shadow(shadow.partition("=")[0], parse_percent(shadow.partition("=")[2])) if shadow and shadow != "none" else None

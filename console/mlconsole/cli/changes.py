@@ -58,9 +58,10 @@ def carry_out(run: Run, plan: Plan) -> None:
     except OSError as error:
         lost_output(error)
         raise UsageError(f"The plan can't be shown: {error.strerror}. Nothing was changed.", next="Let its output go somewhere.") from error
-    with stoppable(run) as stop:
+    with stoppable() as stop:
         outcome = changing.run(run.session, plan, stop=stop)
-    finish(run, outcome, advice=_next(run, plan))
+        stop.over = True
+        finish(run, outcome, advice=_next(run, plan))
 
 
 def _next(run: Run, plan: Plan) -> str:
@@ -80,7 +81,7 @@ def first_repair(run: Run, endpoint: str) -> None:
     """Finish what an interrupted change left there, before another one is planned."""
     if run.shared.dry_run or run.session.read_only:
         return
-    with stoppable(run) as stop:
+    with stoppable() as stop:
         repaired = changing.interrupted_first(run.session, endpoint, stop=stop)
     if repaired is not None:
         run.say(repaired.sentence)
@@ -217,14 +218,20 @@ def time_json(time: Any) -> str | None:
     return None if time is None else time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+class Pressed(Stop):
+    """Ctrl-C, counted. When the change is `over` there is nothing left to stop, and nothing is said."""
+
+    over = False
+
+
 @contextmanager
-def stoppable(run: Run) -> Iterator[Stop]:
+def stoppable() -> Iterator[Pressed]:
     """While a change runs: the first Ctrl-C (or SIGTERM) makes it go back, the second leaves it. A dropped terminal stops nothing."""
-    stop = Stop()
+    stop = Pressed()
 
     def press(signum: int, frame: FrameType | None) -> None:
         stop.press()
-        if stop.times == 1:
+        if stop.times == 1 and not stop.over:
             # Not `print`: the signal may have come in the middle of one, or the terminal may be gone.
             with suppress(OSError):
                 os.write(2, b"\nStopping, and going back. Once more leaves it as it is.\n")

@@ -8,9 +8,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 import textwrap
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -150,7 +152,7 @@ class Run:
 
 
 _PLAIN = str.maketrans(
-    {"✔": "ok", "✖": "X", "▲": "!", "·": "-", "–": "-", "…": "...", "→": "->", "←": "<-", "±": "+-", "\N{MINUS SIGN}": "-", "≠": "!="}
+    {"✔": "ok", "✖": "X", "▲": "!", "·": "-", "–": "-", "…": "...", "→": "->", "←": "<-", "±": "+-", "\u2212": "-", "≠": "!="}
 )
 """Our own signs for a terminal that knows only ASCII."""
 
@@ -203,9 +205,9 @@ def folded(text: str, indent: int | None, stream: Any = None) -> list[str]:
 
 def _wrapped(text: str, room: int, below: str = "") -> list[str]:
     """A text broken between words; a figure stays with its unit."""
-    kept = text.replace(" %", "\N{NO-BREAK SPACE}%")
+    kept = text.replace(" %", "\u00a0%")
     lines = textwrap.wrap(kept, room, subsequent_indent=below, break_on_hyphens=False, break_long_words=not below)
-    return [line.replace("\N{NO-BREAK SPACE}%", " %") for line in lines] or [""]
+    return [line.replace("\u00a0%", " %") for line in lines] or [""]
 
 
 _READING = {
@@ -300,6 +302,16 @@ def _sign(wrapped: Callable[..., Any], named: Callable[..., Any], parameters: Se
     wrapped.__name__, wrapped.__doc__ = named.__name__, named.__doc__
     wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapped.__annotations__ = {one.name: one.annotation for one in parameters}
+
+
+@contextmanager
+def tidying() -> Iterator[None]:
+    """While something is built that has to be taken away again when it is not finished: Ctrl-C comes as `KeyboardInterrupt`."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def pairs(texts: list[str], what: str) -> dict[str, str]:

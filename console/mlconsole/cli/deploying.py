@@ -93,9 +93,10 @@ def add(app: typer.Typer) -> None:
                 run.say(f"{one.id}  {one.endpoint}  {one.state}  since {one.started:%H:%M:%S}")
             return
         for one in left:
-            with stoppable(run) as stop:
+            with stoppable() as stop:
                 ended = changing.recover(session, one, stop=stop)
-            finish(run, ended, back_is_fine=True)
+                stop.over = True
+                finish(run, ended, back_is_fine=True)
 
     @command(app, changing=True)
     def apply(run: Run, plan: Annotated[str, typer.Argument(metavar="PLAN", help="The id that a --dry-run printed.")]) -> None:
@@ -133,11 +134,12 @@ def _revert(run: Run, endpoint: str, to: str | None) -> None:
     number = _release_number(endpoint, to)
     if not run.shared.dry_run and not run.session.read_only:
         # A change that runs, or was interrupted, is what is gone back from; the release before it is not the one meant.
-        with stoppable(run) as stop:
+        with stoppable() as stop:
             ended = changing.go_back_now(run.session, endpoint, stop=stop)
-        if ended is not None and number is None:
-            finish(run, ended, back_is_fine=True)
-            return
+            if ended is not None and number is None:
+                stop.over = True
+                finish(run, ended, back_is_fine=True)
+                return
         first_repair(run, endpoint)
     carry_out(run, plan_revert(run.session, endpoint, to=number, reason=run.shared.reason))
 

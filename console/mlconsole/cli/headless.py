@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mlconsole.cli.common import Run
+from mlconsole.cli.common import Run, tidying
 from mlconsole.cli.demo import prepare, replay, serve, until
 from mlconsole.core.observed import Shares, beyond_chance
 from mlconsole.core.text import duration
@@ -38,27 +38,30 @@ class _Checks:
         self.held.append({"check": what, "held": true, "figures": figures})
         self.run.say(f"{'✔' if true else '✖'} {what}: {figures}")
 
-    @property
-    def all_held(self) -> bool:
-        return all(check["held"] for check in self.held)
-
 
 def walk(run: Run) -> None:
     """Walk the story in a folder of its own, clean up, and leave with exit code 0 only if every check held."""
     place = Path(tempfile.mkdtemp(prefix="mlconsole-demo-"))
     shutil.rmtree(place)  # `init` makes it
-    session = prepare(run, place)
-    checks = _Checks(run, session)
-    try:
-        _story(run, session, checks)
-    finally:
-        _clean(run, session, place, checks)
+    with tidying():
+        try:
+            session = prepare(run, place)
+        except BaseException:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+        checks = _Checks(run, session)
+        try:
+            _story(run, session, checks)
+        finally:
+            _clean(run, session, place, checks)
+    failed = [check for check in checks.held if not check["held"]]
+    message = f"{len(failed)} of {len(checks.held)} checks did not hold: {'; '.join(check['check'] for check in failed)}."
+    error = {"code": "not_held", "message": message, "next": "The figures of each check say how far off it was."} if failed else None
     if run.json:
-        run.emit({"held": checks.all_held, "checks": checks.held})
-    if not checks.all_held:
-        raise MLConsoleError(
-            f"{sum(not check['held'] for check in checks.held)} of {len(checks.held)} checks did not hold.", next="See the ✖ lines above."
-        )
+        run.emit({"held": not failed, "checks": checks.held, **({"error": error} if error else {})})
+    if error:
+        run.warn(f"✖ {error['message']} {error['next']}")
+        raise typer.Exit(1)
     run.say(f"✔ all {len(checks.held)} checks held, cleaned up")
     raise typer.Exit(0)
 

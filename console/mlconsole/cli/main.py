@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import typer
@@ -18,12 +20,15 @@ from mlconsole.cli.common import encodable, json_line, lost_output
 from mlconsole.core.errors import MLConsoleError
 from mlconsole.core.text import did_you_mean, neutralise
 
+_INTERRUPTED = "Interrupted. Nothing more was done."
+
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; the exit code of design §6. No traceback reaches a person (invariant 12)."""
     as_json = "--json" in arguments
     try:
         _streams()
+        _end_at_ctrl_c(as_json)
         from mlconsole.cli.app import app
 
         command = typer.main.get_command(app)
@@ -39,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return error.exit_code
     except (Abort, KeyboardInterrupt):
-        return _report("interrupted", "Interrupted. Nothing more was done.", "", 130, as_json)
+        return _report("interrupted", _INTERRUPTED, "", 130, as_json)
     except TyperException as error:
         return _usage(error, as_json)
     except OSError as error:
@@ -57,6 +62,24 @@ def _report(code: str, message: str, advice: str, exit_code: int, as_json: bool)
     except OSError as error:
         lost_output(error)
     return exit_code
+
+
+def _end_at_ctrl_c(as_json: bool) -> None:
+    """Ctrl-C ends the process there and then, with one line.
+
+    A `KeyboardInterrupt` comes up wherever Python happens to be: some places swallow it, and the command would go on; others complain in
+    tracebacks. What was committed stays whole, as after kill -9. A running change has a handler of its own, and so has what tidies up.
+    """
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        with suppress(OSError):
+            if as_json:
+                told = json_line({"error": {"code": "interrupted", "message": _INTERRUPTED, "next": ""}})
+                os.write(1, f"{told}\n".encode())
+            os.write(2, f"{_INTERRUPTED}\n".encode())
+        os._exit(130)
+
+    signal.signal(signal.SIGINT, end)
 
 
 def _streams() -> None:

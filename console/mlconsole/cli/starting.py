@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mlconsole.cli.common import Run, command
+from mlconsole.cli.common import Run, command, tidying
 from mlconsole.plugin.errors import NotAllowed
 
 
@@ -33,7 +33,7 @@ def add(app: typer.Typer) -> None:
             if run.json:
                 run.emit({"workspace": str(place), "environments": [], "versions": []})
             return
-        with starting.all_or_nothing(place, sample=sample):
+        with tidying(), starting.all_or_nothing(place, sample=sample):
             starting.create(place, sample=sample)
             workspace = load(place / "mlconsole.yaml")
             session = Session(workspace, environment(workspace, None, {}), deadline=run.timeout)

@@ -31,14 +31,14 @@ class Detached:
         """Start it. The plan has to be kept in the registry, and `typed` is the name that a person typed for it."""
         words = ["apply", plan.id, "--yes", *(["--confirm", typed] if typed else [])]
         self._start(session, words)
-        self.what = f"{plan.kind} {plan.endpoint}"
+        self.what, self.endpoint = f"{plan.kind} {plan.endpoint}", plan.endpoint
 
     @classmethod
     def going_back(cls, session: Session, endpoint: str) -> Detached:
         """Make a running or interrupted change on an endpoint go back, in a process of its own."""
         made = cls.__new__(cls)
         made._start(session, ["revert", endpoint, "--yes"])
-        made.what = f"going back {endpoint}"
+        made.what, made.endpoint = f"going back {endpoint}", endpoint
         return made
 
     def _start(self, session: Session, words: list[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlconsole.core.live import Live, Transition, content_of
@@ -28,19 +28,34 @@ if TYPE_CHECKING:
 _ORDER = {state: place for place, state in enumerate(State)}
 
 
-def overview(session: Session, *, window: float | None = None, observed: Mapping[str, Observed] | None = None) -> StatusView:
-    """Every endpoint of the environment, worst first. With `window` (s) what was observed in that time is counted too; `observed` says it
-    in its place, for who watches all the time.
-    """
-    environment = session.environment
-    names = [row.name for row in session.registry.endpoints(environment.name)]
+@dataclass(frozen=True)
+class Look:
+    """What the backend says of the endpoints of an environment: how each is, or why that can't be told; `trouble`: of none of them."""
+
+    live: Mapping[str, Live | MLConsoleError]
     trouble: MLConsoleError | None = None
+
+
+def look(session: Session, names: Sequence[str]) -> Look:
+    """Ask the backend for these endpoints, and for those that it has beyond them."""
     try:
-        names += [name for name in session.backend.list() if name not in names]
+        names = [*names, *(name for name in session.backend.list() if name not in names)]
     except BackendError as error:
         # Anything else is ours to mend first: a plugin that is not there, options that are wrong.
-        trouble = error
-    live: dict[str, Live | MLConsoleError] = dict.fromkeys(names, trouble) if trouble is not None else session.backend.describe_all(names)
+        return Look(dict.fromkeys(names, error), error)
+    return Look(session.backend.describe_all(names))
+
+
+def overview(
+    session: Session, *, window: float | None = None, observed: Mapping[str, Observed] | None = None, looked: Look | None = None
+) -> StatusView:
+    """Every endpoint of the environment, worst first. With `window` (s) what was observed in that time is counted too; `observed` and
+    `looked` say it in its place, for who watches all the time.
+    """
+    environment = session.environment
+    if looked is None:
+        looked = look(session, [row.name for row in session.registry.endpoints(environment.name)])
+    live, trouble, names = looked.live, looked.trouble, list(looked.live)
     if observed is None:
         observed = observe(session, names, window=window) if window is not None and trouble is None else {}
     views = []

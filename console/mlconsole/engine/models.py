@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata as distributions
 from pathlib import Path
@@ -114,13 +114,13 @@ def register(
     return registered, session.registry.add_version(registered)
 
 
-def listed(session: Session, model: str | None = None) -> list[VersionLine]:
-    """Registered versions with where each runs, newest last.
+def listed(session: Session, model: str | None = None, *, registered: Sequence[ModelVersion] | None = None) -> list[VersionLine]:
+    """Registered versions with where each runs, newest last. `registered`: all of them, for who has read them already.
 
     Raises:
         UnknownName: no such model.
     """
-    versions = session.registry.versions(model)
+    versions = session.registry.versions(model) if registered is None else registered
     if model is not None and not versions:
         known = {*session.registry.models(), *session.workspace.models}
         if model in known:

@@ -1,4 +1,7 @@
-"""Snapshots on disk: the last known state, written whole and read back in no time. Standard library only: a first frame waits for this."""
+"""Snapshots on disk: the last known state, written whole and read back in no time. Standard library only: a first frame waits for this.
+
+The versions lie in a file of their own: they can be ten thousand, hardly ever change, and are read when somebody asks for them.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,21 @@ import json
 import os
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from enum import Enum
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
-from mlconsole.engine.views import Snapshot
+from mlconsole.engine.views import Snapshot, VersionView
 
 T = TypeVar("T")
 
-SCHEMA = 1
+SCHEMA = 2
+
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 def path_of(state: Path, environment: str) -> Path:
@@ -27,26 +32,73 @@ def path_of(state: Path, environment: str) -> Path:
     return state / f"snapshot-{environment}.json"
 
 
-def keep(state: Path, snapshot: Snapshot) -> None:
-    """Write the snapshot beside and move it in place (0600). A full disk costs the snapshot, nothing else."""
-    path = path_of(state, snapshot.status.environment)
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    body = json.dumps({"schema": SCHEMA, "snapshot": _plain(snapshot)}, separators=(",", ":"))
+def _versions_of(state: Path, environment: str) -> Path:
+    return state / f"versions-{environment}.json"
+
+
+def keep(state: Path, snapshot: Snapshot, *, versions: bool = True) -> None:
+    """Keep the snapshot as the last known one; without `versions` those that lie there stay. A full disk costs it, nothing else."""
     with suppress(OSError):
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(body)
-        beside.replace(path)
+        if versions:
+            _write(_versions_of(state, snapshot.status.environment), [_plain(version) for version in snapshot.versions])
+        body = {field.name: _plain(getattr(snapshot, field.name)) for field in dataclasses.fields(snapshot) if field.name != "versions"}
+        _write(path_of(state, snapshot.status.environment), {**body, "versions": len(snapshot.versions)})
+
+
+def _write(path: Path, body: Any) -> None:
+    """Beside, then moved in place (0600)."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(json.dumps({"schema": SCHEMA, "snapshot": body}, separators=(",", ":")))
+    beside.replace(path)
+
+
+def _read(path: Path) -> Any:
+    body = json.loads(path.read_text(encoding="utf-8"))
+    if body["schema"] != SCHEMA:
+        raise ValueError("of another release")
+    return body["snapshot"]
+
+
+class KeptVersions(Sequence[VersionView]):
+    """The versions of the last snapshot: how many there are is known, the rest is read when it is asked for."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        self._path, self._count = path, count
+
+    @cached_property
+    def _versions(self) -> tuple[VersionView, ...]:
+        try:
+            return tuple(_value(VersionView, one) for one in _read(self._path))
+        except _UNREADABLE:
+            return ()
+
+    def __len__(self) -> int:
+        return self._count if "_versions" not in self.__dict__ else len(self._versions)
+
+    @overload
+    def __getitem__(self, place: int) -> VersionView: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[VersionView, ...]: ...
+    def __getitem__(self, place: int | slice) -> VersionView | tuple[VersionView, ...]:
+        return self._versions[place]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, tuple | KeptVersions) and len(self) == len(other) and self._versions == tuple(other))
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 def last(state: Path, environment: str) -> Snapshot | None:
     """The last snapshot; None when there is none, or one that this release can't read."""
     try:
-        body = json.loads(path_of(state, environment).read_text(encoding="utf-8"))
-        if body["schema"] != SCHEMA:
-            return None
-        return _value(Snapshot, body["snapshot"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        body = _read(path_of(state, environment))
+        count = int(body.pop("versions"))
+        return dataclasses.replace(
+            _value(Snapshot, {**body, "versions": []}), versions=KeptVersions(_versions_of(state, environment), count)
+        )
+    except _UNREADABLE:
         return None
 
 
@@ -80,7 +132,7 @@ def _made(kind: Any, body: Any) -> Any:
     origin = typing.get_origin(kind)
     if origin in (types.UnionType, typing.Union):
         return None if body is None else _made(next(part for part in typing.get_args(kind) if part is not type(None)), body)
-    if origin is tuple:
+    if origin in (tuple, Sequence):
         return tuple(_made(typing.get_args(kind)[0], inner) for inner in body)
     if origin is not None and issubclass(origin, Mapping):
         return {key: _made(typing.get_args(kind)[1], inner) for key, inner in body.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -286,7 +286,8 @@ class Snapshot:
     """Everything the screens show, taken at one moment. The last one lies on disk, so that a first frame shows the last known state."""
 
     status: StatusView
-    versions: tuple[VersionView, ...]
+    versions: Sequence[VersionView]
+    """All of them. One that was read from disk reads them when they are asked for: a first frame does not wait for ten thousand."""
     changes: tuple[OperationView, ...]
     releases: tuple[ReleaseView, ...]
     environments: tuple[str, ...]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -11,7 +14,7 @@ from mlconsole.core.live import short_digest
 from mlconsole.core.models import ModelVersion
 from mlconsole.core.observed import Observed, Seen, Shares
 from mlconsole.engine import history, models
-from mlconsole.engine.endpoints import overview
+from mlconsole.engine.endpoints import Look, look, overview
 from mlconsole.engine.observing import WINDOW, seen_of
 from mlconsole.engine.snapshots import keep, last
 from mlconsole.engine.views import EndpointView, Snapshot, State, StatusView, VersionView
@@ -24,6 +27,15 @@ if TYPE_CHECKING:
 _MOST_PAGES = 5
 _CHANGES = 200
 _MOST_SLICES = 500
+_FULL = 30.0
+"""Seconds after which all is read again though nothing seems to have changed."""
+
+_TOO_FRESH = 2.0
+"""Seconds for which a file that was written may be written again without its time of change telling so."""
+
+_MANY = 500
+"""From so many versions on the first look takes those that were known last time, and the second one reads them."""
+
 RATE_SECONDS = 30.0
 """Requests a second and errors are told of so many seconds."""
 
@@ -33,6 +45,8 @@ class _Tally:
     """What was seen of one endpoint since its traffic last changed, and a short tail for rates."""
 
     since: datetime
+    tail_since: datetime
+    """From when on `recent` has all there was."""
     n: int = 0
     failed: int = 0
     by_split: dict[str, Counter[str]] = field(default_factory=dict)
@@ -70,6 +84,19 @@ class _Tally:
         return Observed((now - self.since).total_seconds(), self.n, self.failed, shares, dict(self.copies))
 
 
+@dataclass(frozen=True)
+class _Before:
+    """The last look at everything, and by what the next one sees that nothing has changed."""
+
+    snapshot: Snapshot
+    stamp: tuple[object, ...] | None
+    names: list[str]
+    since: Mapping[str, datetime | None]
+    """When the traffic of each last changed."""
+    looked: Look
+    full: float
+
+
 class Watch:
     """Takes snapshots of one environment. It keeps a cursor into the predictions, so that each look reads only what is new."""
 
@@ -80,18 +107,48 @@ class Watch:
         self._known: dict[str, EndpointView] | None = None
         """Each endpoint as it was when it was last seen, with the time of that."""
         self._views: dict[str, tuple[models.VersionLine, VersionView]] = {}
-        self._versions: tuple[VersionView, ...] = ()
+        self._versions: Sequence[VersionView] = ()
+        self._registered: list[ModelVersion] = []
+        self._place = 0
+        """In the order of registration: up to where versions were read."""
+        self._due = True
+        """The versions were not asked for yet."""
+        self._kept_versions: Sequence[VersionView] | None = None
+        """Those that were written to disk last."""
+        self._before: _Before | None = None
+        self._arrived = False
+        """Whether the last look brought predictions."""
+        self.still = 0
+        """So many looks in a row found nothing new: whoever asks may ask less often."""
 
     def take(self) -> Snapshot:
         """The state of the world now; also kept on disk as the last known one.
 
+        Where nothing was written into the registry, the backend says the same and nobody was answered, it is the former one with another
+        time: a console that is left open costs next to nothing.
+
         Raises:
             MLConsoleError: the registry itself can't be read; a backend that does not answer is part of the snapshot instead.
         """
-        session = self._session
-        names = [row.name for row in session.registry.endpoints(session.environment.name)]
-        observed = self._observe(names)
-        status = overview(session, observed=observed)
+        session, before, stamp = self._session, self._before, self._stamp()
+        unwritten = before is not None and stamp is not None and stamp == before.stamp
+        if before is not None and unwritten:
+            names, since = before.names, before.since
+        else:
+            names = [row.name for row in session.registry.endpoints(session.environment.name)]
+            since = {name: session.registry.traffic_since(session.environment.name, name) for name in names}
+        began = session.clock.elapsed()
+        observed = self._observe(names, since)
+        looked = look(session, names)
+        unanswered = not self._arrived and not any(tally.recent for tally in self._tallies.values())
+        if before is not None and unwritten and unanswered and looked == before.looked:
+            self.still += 1
+            if began - before.full < _FULL:
+                now = session.clock.now()
+                return replace(before.snapshot, status=replace(before.snapshot.status, at=now), seen=now)
+        else:
+            self.still = 0
+        status = overview(session, observed=observed, looked=looked)
         status = self._with_last_known(self._with_rates(status))
         blind = next((e for e in status.endpoints if e.state is State.NO_DATA), None) if status.blind else None
         limits = _limits(session)
@@ -110,15 +167,38 @@ class Watch:
             seen=max((e.as_of for e in status.endpoints if e.as_of), default=None) if status.blind else status.at,
         )
         if not session.read_only:
-            keep(session.workspace.root / ".mlconsole", snapshot)
+            keep(session.workspace.root / ".mlconsole", snapshot, versions=self._versions is not self._kept_versions)
+            self._kept_versions = self._versions
+        settled = not status.running and not status.blind and isinstance(self._versions, tuple)
+        self._before = _Before(snapshot, stamp, names, since, looked, began) if settled else None
         return snapshot
 
-    def _listed(self) -> tuple[VersionView, ...]:
-        """All versions. A version never changes, so its view is made anew only when it runs elsewhere; when none did, it is the very same
-        tuple, by which a screen with ten thousand of them sees that it has nothing to do.
+    def _stamp(self) -> tuple[object, ...] | None:
+        """What tells that the registry was written to; None when that can't be told just now."""
+        found: list[tuple[int, int, int]] = []
+        path = self._session.registry.path
+        for file in (path, path.with_name(f"{path.name}-wal")):
+            with suppress(OSError):
+                told = file.stat()
+                found.append((told.st_mtime_ns, told.st_size, told.st_ino))
+        newest = max((changed for changed, _, _ in found), default=0) / 1e9
+        return tuple(found) if found and abs(time.time() - newest) > _TOO_FRESH else None
+
+    def _listed(self) -> Sequence[VersionView]:
+        """All versions. A version never changes, so each is read once, and its view is made anew only when it runs elsewhere; when none
+        did, it is the very same tuple, by which a screen with ten thousand of them sees that it has nothing to do.
         """
+        if self._due:
+            self._due = False
+            before = last(self._session.workspace.root / ".mlconsole", self._session.environment.name)
+            if before is not None and len(before.versions) > _MANY:
+                self._versions = self._kept_versions = before.versions
+                return self._versions
+        new, self._place = self._session.registry.versions_after(self._place)
+        if new:
+            self._registered = sorted([*self._registered, *new], key=lambda version: version.model)
         views: dict[str, tuple[models.VersionLine, VersionView]] = {}
-        for line in models.listed(self._session):
+        for line in models.listed(self._session, registered=self._registered):
             name = line.version.name
             known = self._views.get(name)
             if known is None or (known[0].runs_in, known[0].ran) != (line.runs_in, line.ran):
@@ -150,30 +230,33 @@ class Watch:
             endpoints.append(replace(shown, state=State.NO_DATA, was=known.was or known.state, as_of=known.as_of))
         return replace(status, endpoints=tuple(endpoints))
 
-    def _observe(self, names: list[str]) -> dict[str, Observed]:
+    def _observe(self, names: Sequence[str], since: Mapping[str, datetime | None]) -> dict[str, Observed]:
+        self._arrived = False
         try:
             predictions = self._session.backend.predictions()
             if predictions is None:
                 return {}
-            self._read(predictions, names)
+            self._read(predictions, names, since)
         except MLConsoleError:
             return {}
         now = self._session.clock.now()
         return {name: tally.observed(now) for name, tally in self._tallies.items() if name in names}
 
-    def _read(self, predictions: Predictions, names: list[str]) -> None:
+    def _read(self, predictions: Predictions, names: Sequence[str], changed: Mapping[str, datetime | None]) -> None:
         now = self._session.clock.now()
         for name in names:
-            since = self._session.registry.traffic_since(self._session.environment.name, name) or now - timedelta(seconds=WINDOW)
+            since = changed.get(name) or now - timedelta(seconds=WINDOW)
             known = self._tallies.get(name)
             if known is None or since > known.since:
-                tail = known.recent if known else deque[tuple[datetime, bool]]()
-                self._tallies[name] = _Tally(max(since, now - timedelta(seconds=WINDOW)), recent=tail)
+                begin = max(since, now - timedelta(seconds=WINDOW))
+                # Requests a second go on over a change of traffic: what was answered before it counts on, and so does its time.
+                self._tallies[name] = _Tally(begin, known.tail_since, recent=known.recent) if known else _Tally(begin, begin)
         if self._cursor is None:
             self._cursor = predictions.cursor_at(min((t.since for t in self._tallies.values()), default=now))
         for _ in range(_MOST_PAGES):
             page = predictions.read(self._cursor)
             self._cursor = page.cursor
+            self._arrived = self._arrived or bool(page.observations)
             for observation in page.observations:
                 self._count(observation)
             if page.at_end:
@@ -195,7 +278,7 @@ class Watch:
             tally = self._tallies.get(endpoint.name)
             recent = list(tally.recent) if tally else []
             failed = sum(1 for _, bad in recent if bad)
-            span = min(RATE_SECONDS, max(1.0, (status.at - tally.since).total_seconds())) if tally else 0.0
+            span = min(RATE_SECONDS, max(1.0, (status.at - tally.tail_since).total_seconds())) if tally else 0.0
             slices = {label: dict(counted) for label, counted in tally.by_slice.items()} if tally else {}
             endpoints.append(replace(endpoint, recent=len(recent), recent_failed=failed, recent_seconds=span, seen_by_slice=slices))
         return replace(status, endpoints=tuple(endpoints))

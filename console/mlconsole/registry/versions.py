@@ -46,6 +46,14 @@ class Versions(Part):
         bodies = self._database.read(lambda session: session.exec(statement).all())
         return [load(ModelVersion, body) for body in bodies]
 
+    def versions_after(self, place: int) -> tuple[list[ModelVersion], int]:
+        """What was registered after a place in the order of registration (0: everything), in that order, and the place of the last of them.
+        Versions never change, so whoever watches reads each of them once.
+        """
+        statement = select(VersionTable.seq, VersionTable.body).where(col(VersionTable.seq) > place).order_by(col(VersionTable.seq))
+        rows = self._database.read(lambda session: session.exec(statement).all())
+        return [load(ModelVersion, body) for _, body in rows], (rows[-1][0] or place) if rows else place
+
     def version(self, model: str, version: str) -> ModelVersion | None:
         """One version, or None."""
 

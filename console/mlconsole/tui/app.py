@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -12,6 +12,7 @@ from textual import events, work
 from textual.app import App, ComposeResult
 from textual.containers import Container
 from textual.widgets import Input
+from textual.worker import Worker, WorkerState
 
 from mlconsole.core.errors import MLConsoleError
 from mlconsole.core.text import did_you_mean
@@ -64,6 +65,8 @@ class ConsoleApp(App[None]):
         self.workspace, self.environment = start.workspace, start.environment
         self.read_only = start.read_only
         self.snapshot: Snapshot | None = start.snapshot
+        self.from_disk = start.snapshot
+        """The last known state, shown until the first look of our own."""
         self.subject = ""
         self.language = ""
         self.faults_only = False
@@ -115,8 +118,10 @@ class ConsoleApp(App[None]):
     async def open_screen(self, name: str) -> None:
         """Show one of the screens; made when it is first asked for."""
         if name not in self._views:
-            self._views[name] = _make(name, self)
-            await self.query_one("#body").mount(self._views[name])
+            made = self._views[name] = _make(name, self)
+            made.set_class(self.size.width < PHONE, "-phone")
+            made.display = False  # until the one before is hidden below: no frame squeezes both in
+            await self.query_one("#body").mount(made)
         if name != self._shown:
             self._before = self._shown
         self._shown = name
@@ -260,7 +265,7 @@ class ConsoleApp(App[None]):
             ended = change.ended()
             if ended is not None:
                 self._begun.remove(change)
-                self.post_message(ChangeEnded(ended))
+                self.post_message(ChangeEnded(ended, change.endpoint))
 
     def session(self) -> Session:
         """The opened session; for workers only, since opening reads files."""
@@ -340,7 +345,6 @@ class ConsoleApp(App[None]):
         """Run a plan in a process of its own: it goes on when this screen closes."""
         from mlconsole.engine.detached import Detached
 
-        self.view_staged_gone(plan.endpoint)
         self.ask(f"{plan.kind} {plan.endpoint}: starting", lambda session: Detached(session, plan, typed=typed), self._began)
 
     def go_back_now(self, endpoint: str) -> None:
@@ -349,8 +353,8 @@ class ConsoleApp(App[None]):
 
         self.ask(f"{endpoint}: going back", lambda session: Detached.going_back(session, endpoint), self._began)
 
-    def view_staged_gone(self, endpoint: str) -> None:
-        """A staged draft has become a plan that runs: it is no draft any more."""
+    def _forget_draft(self, endpoint: str) -> None:
+        """A staged draft is live now: it is no draft any more. One whose change was refused or went back stays."""
         for view in self._views.values():
             forget = getattr(view, "forget_draft", None)
             if forget is not None:
@@ -364,12 +368,19 @@ class ConsoleApp(App[None]):
     def on_change_ended(self, message: ChangeEnded) -> None:
         """A change that was begun here is over."""
         sign = self.signs.ok if message.ended.exit_code == 0 else self.signs.failing
+        if message.ended.exit_code == 0:
+            self._forget_draft(message.endpoint)
         self.say(f"{sign} {message.ended.sentence} {message.ended.next}".strip())
         self.look()
 
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Work of our own that failed is a bug; it is said, and the console stays."""
+        if event.state is WorkerState.ERROR:
+            self.say(f"That failed: {type(event.worker.error).__name__}: {event.worker.error}.")
+
     # Keys.
 
-    def on_key(self, event: events.Key) -> None:
+    async def on_key(self, event: events.Key) -> None:
         """One key, one action: found by the key, refused with a reason, or done by the view or by the app."""
         self.touched = self.now()
         if len(self.screen_stack) > 1 or isinstance(self.focused, Input):
@@ -384,22 +395,30 @@ class ConsoleApp(App[None]):
             return
         event.stop()
         event.prevent_default()
-        self.do(name)
+        # Waited for: what is typed next is meant for the screen that this key leads to.
+        doing = self.begin(name)
+        if doing is not None:
+            await doing
 
     def do(self, name: str) -> None:
         """Do an action by its id, or say why not."""
+        doing = self.begin(name)
+        if doing is not None:
+            self.run_worker(doing, exit_on_error=False)
+
+    def begin(self, name: str) -> Coroutine[Any, Any, None] | None:
+        """Begin an action by its id, or say why not; what is still to be waited for, if anything."""
         action = self.actions_by_id[name]
         handler = getattr(self.view, f"act_{name}", None) or getattr(self, f"act_{name}", None)
         if handler is None or (not action.everywhere and name not in self.view.actions):
             self.say(f"{action.key} ({action.label}) does nothing on this screen. ? tells what the keys do here.")
-            return
+            return None
         why = self.why_off(name)
         if why:
             self.say(why)
-            return
-        result = handler()
-        if result is not None and hasattr(result, "__await__"):
-            self.run_worker(result, exit_on_error=False)
+            return None
+        result: Coroutine[Any, Any, None] | None = handler()
+        return result
 
     def why_off(self, name: str) -> str:
         """Why an action is off just now; empty when it is not."""
@@ -412,7 +431,8 @@ class ConsoleApp(App[None]):
                 return f"{action.key} is off: read only. Nothing was changed."
             if snapshot.blind:
                 return f"{action.key} is off: {snapshot.blind}. {snapshot.blind_next}"
-        return self.view.why_off(name)
+        # What works everywhere is never off for want of something under the cursor: nobody may be locked into an empty screen.
+        return "" if action.everywhere else self.view.why_off(name)
 
     def _tables(self) -> LiveTable | None:
         if isinstance(self.focused, LiveTable):
@@ -511,7 +531,11 @@ class ConsoleApp(App[None]):
     def act_quit(self) -> None:
         """Leave; nothing stops that should go on."""
         running = self.snapshot.status.running if self.snapshot else ()
-        self.last_words = [f"goes on without you: {frame.running_told(running)} (mlconsole wait {running[0].id})"] if running else []
+        if running:
+            self.last_words = [f"goes on without you: {frame.running_told(running)} (mlconsole wait {running[0].id})"]
+        else:  # what was begun a moment ago is in no snapshot yet
+            begun = [change.what for change in self._begun if change.ended() is None]
+            self.last_words = [f"goes on without you: {what} (mlconsole history list)" for what in begun]
         self.exit()
 
     def act_copy(self) -> None:
@@ -616,7 +640,7 @@ class ConsoleApp(App[None]):
         self._session = self._watch = None
         self._round, self._looking, self.trouble = self._round + 1, False, None
         self.subject = ""
-        self.snapshot = snapshots.last(self.workspace.root / ".mlconsole", name)
+        self.snapshot = self.from_disk = snapshots.last(self.workspace.root / ".mlconsole", name)
         for view in list(self._views.values()):
             await view.remove()
         self._views.clear()

@@ -54,7 +54,7 @@ def ask_share(app: ConsoleApp, version: VersionView, endpoint: str | None) -> No
     if there is None or there.release is None or not there.variants:
         plan_deploy(app, version, target, None)
         return
-    said = [line("Its share of the traffic in percent; 0 lets it stand ready.", (f"  {target}: {there.content}", DIM))]
+    said = [line("Its share in percent; 0: it stands ready."), line((f"{target}: {there.content}", DIM))]
 
     def typed(text: str | None) -> None:
         if text is not None:
@@ -265,9 +265,9 @@ def version_lines(one: VersionView, width: int = 0) -> list[Line]:
 def register(app: ConsoleApp, then: Callable[[str], None]) -> None:
     """Ask for an artifact, and register it as what its metadata file, or the line, says; `then` gets the version's name."""
     said = [
-        line("The file or folder of the artifact, with its model.yaml."),
-        line(("MODEL@VERSION before it, if model.yaml does not name them.", DIM)),
-        line(("enter registers it; that deploys nothing. esc: nothing happens", DIM)),
+        line("Its file or folder, with model.yaml there."),
+        line(("No name in model.yaml: MODEL@VERSION PATH", DIM)),
+        line(("enter registers it, and deploys nothing", DIM)),
     ]
 
     def typed(text: str | None) -> None:

@@ -30,6 +30,7 @@ class PlanBox(ModalScreen[str | None]):
         self.plan, self._signs = plan, signs
         self._ready = False
         self._on_start = False
+        self._told = ""
 
     def compose(self) -> ComposeResult:
         """The plan, what has to be said, and the two ways out."""
@@ -46,7 +47,6 @@ class PlanBox(ModalScreen[str | None]):
         self._lay_out()
         if self.plan.confirm is not None:
             self.query_one(Input).focus()
-        self._answers()
 
     def on_resize(self) -> None:
         """Wrap the plan to the new width."""
@@ -59,9 +59,13 @@ class PlanBox(ModalScreen[str | None]):
         # What has to be said and the two ways out stay in sight, however small the screen is.
         room = self.size.height - (2 if self.plan.confirm is not None else 1)
         pane.styles.height = min(len(lines) + 2, max(4, room))
-        label = f"plan {self.plan.id} · {self.plan.endpoint} · {self.plan.environment}"
-        pane.head(line((label, BOLD)), "nothing has happened yet")
+        label = f"plan {self.plan.id} · {self.plan.endpoint}"
+        hint = "nothing has happened yet" if width >= len(label) + 30 else "nothing done yet"
+        if width >= len(label) + len(self.plan.environment) + 33:
+            label += f" · {self.plan.environment}"
+        pane.head(line((label, BOLD)), hint)
         pane.show(lines)
+        self._answers(self._told)
 
     def on_key(self, event: events.Key) -> None:
         """y goes (where no name is wanted), esc leaves; tab and the arrows move between Cancel and Start."""
@@ -121,7 +125,9 @@ class PlanBox(ModalScreen[str | None]):
             text = said or f"{word} {self._signs.dot} anything else: cancel"
         else:
             text = said or f"type {self.plan.confirm}, enter {self._signs.dot} esc cancel"
-        self.query_one("#answers", Bar).show(line("  ", cancel, "  ", start, "  ", (self._signs.plain(text), YELLOW if said else "")))
+        self._told = said
+        buttons = [] if said and len(said) + 26 > self.size.width else ["  ", cancel, "  ", start]
+        self.query_one("#answers", Bar).show(line(*buttons, "  ", (self._signs.plain(text), YELLOW if said else "")))
 
 
 def plan_lines(plan: Plan, signs: Signs, width: int) -> list[Line]:
@@ -151,7 +157,7 @@ def plan_lines(plan: Plan, signs: Signs, width: int) -> list[Line]:
     lines.append(line(""))
     if plan.confirm is not None:
         what = "Cannot be undone." if plan.kind is ReleaseKind.DELETE else f"This changes {plan.environment}."
-        lines.append(line((f"{what} Type {plan.confirm} to start it.", BOLD)))
+        lines += [line((piece, BOLD)) for piece in _wrapped(f"{what} Type {plan.confirm} to start it.", max(10, width))]
     elif plan.kind is ReleaseKind.REVERT:
         lines.append(line((f"Go back to #{plan.equals}?", BOLD), ("  y", GREEN)))
     return lines

@@ -23,7 +23,8 @@ from mlconsole.tui.view import View
 if TYPE_CHECKING:
     from mlconsole.engine.session import Session
 
-_ONE, _FIVE = 100, 500
+_STEP, _FINE = 500, 100
+"""What an arrow moves (bp), and with shift."""
 """Basis points that a press of an arrow moves, without and with shift."""
 
 
@@ -131,7 +132,7 @@ class StagingView(View):
     def why_off(self, action: str) -> str:
         """What the endpoint does not allow just now."""
         endpoint = self.subject()
-        if action in ("next_endpoint", "deploy", "help", "out"):
+        if action not in self.actions or action in ("next_endpoint", "deploy"):
             return ""
         if endpoint is None:
             return "There is no endpoint yet. 1 shows versions, D deploys one."
@@ -176,11 +177,11 @@ class StagingView(View):
 
     def act_less(self) -> None:
         """A bit less."""
-        self._slide(-_ONE)
+        self._slide(-_STEP)
 
     def act_greater(self) -> None:
         """A bit more."""
-        self._slide(_ONE)
+        self._slide(_STEP)
 
     def _slide(self, by: int) -> None:
         target, endpoint = self.target(), self.subject()
@@ -197,7 +198,7 @@ class StagingView(View):
         """A digit begins an exact share; an arrow with shift moves further."""
         if key in ("shift+left", "shift+right"):
             why = self.why_off("less")
-            self.ui.say(why) if why else self._slide(_FIVE if key == "shift+right" else -_FIVE)
+            self.ui.say(why) if why else self._slide(_FINE if key == "shift+right" else -_FINE)
             return True
         if len(key) == 1 and key.isascii() and key.isdigit():
             why = self.why_off("edit")

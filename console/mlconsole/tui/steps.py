@@ -78,9 +78,10 @@ class Steps(LiveTable):
             if message.problem:
                 self.head(line(("steps", BOLD), (f" · can't be read: {message.problem}", YELLOW)))
             else:
+                before = self.total
                 self.fill([self._row(step) for step in message.steps])
-                if self._wanted.ended is None:
-                    self.move_end(first=False)
+                if self._wanted.ended is None and self.total > before:
+                    self.move_end(first=False)  # the newest comes into sight; who reads an older one is left alone until then
         if self._mark != _mark_of(self._wanted):
             self.follow(self._wanted)
 

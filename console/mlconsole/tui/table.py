@@ -133,7 +133,7 @@ class LiveTable(Pane):
             self._draw()
 
     def redraw(self) -> None:
-        """The marks are others."""
+        """What the rows say of themselves is another: marks, ages."""
         self._draw()
 
     def _arrange(self, *, redraw: bool = False) -> None:
@@ -165,8 +165,9 @@ class LiveTable(Pane):
         self._draw(all_of_it=True)
 
     def line_at(self, place: int) -> tuple[Line, str]:
-        """A line of the visible part."""
-        return self._drawn[place] if place < len(self._drawn) else ((), "")
+        """A line of the visible part; the cursor's stands out only where the keys are."""
+        spans, over = self._drawn[place] if place < len(self._drawn) else ((), "")
+        return spans, over if self.has_focus else ""
 
     def _draw(self, *, all_of_it: bool = False) -> None:
         widths = self._measured()
@@ -232,17 +233,21 @@ class LiveTable(Pane):
                 text, words = _span(row.cells.get(column.key, ""))
                 spans.append((fitted(text, widths[column.key], self.signs, right=column.right), words or row.style))
                 spans.append(("  ", ""))
-        return tuple(spans), CURSOR if here and self.has_focus else ""
+        return tuple(spans), CURSOR if here else ""
 
     def on_focus(self) -> None:
         """The cursor's row shows who has the keys."""
-        super().on_focus()
-        self._draw()
+        self._show_cursor()
 
     def on_blur(self) -> None:
         """The cursor's row shows who has the keys."""
-        super().on_blur()
-        self._draw()
+        self._show_cursor()
+
+    def _show_cursor(self) -> None:
+        # Textual calls this before `has_focus` changes, and the pane's own handler besides: the line is worked out when it is drawn.
+        place = self._cursor - self._top + self._heads
+        if 0 <= place < len(self._drawn):
+            self.refresh(Region(0, place + 1, self.size.width, 1))
 
     # The cursor.
 

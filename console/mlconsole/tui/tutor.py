@@ -93,7 +93,7 @@ _STEPS = (
     _Step(1, "This is live. Press i, then enter, to send relevance an event of your own", Tutor._asked),
     _Step(2, "Press 1, choose relevance@4 (better), press D, then y: it gets 10 %", Tutor._deployed),
     _Step(2, "Press 3 and watch OBSERVED reach DESIRED: that is the proof, not the OK", Tutor._observed),
-    _Step(2, "On Canary slide v4 up with → (or type 25), then T and y", Tutor._shifted),
+    _Step(2, "On Canary slide v4 up with → (or e and a number), then T and y", Tutor._shifted),
     _Step(2, "Now u, then y: back to where it was, and watch v4 go", Tutor._back),
 )
 _DONE = {1: "Your request was answered, and the answer says by which version.", 2: "You have deployed, shifted and gone back."}

@@ -78,6 +78,10 @@ class View(Vertical):
     def fit(self, width: int, height: int) -> None:
         """The size is another one: panes that depend on it are arranged anew."""
 
+    def on_mount(self) -> None:
+        """Laid out before it is first drawn."""
+        self.fit(self.ui.size.width, self.ui.size.height)
+
     # What a view has at hand.
 
     @property

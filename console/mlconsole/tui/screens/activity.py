@@ -71,7 +71,8 @@ class ActivityView(View):
         self._happened: dict[str, Happening] = {}
         self._steps: dict[str, tuple[str, Sequence[StepView] | MLConsoleError]] = {}
         self._asked: dict[str, str] = {}
-        self._round, self._of = 0, None
+        self._round = 0
+        self._of: Snapshot | None = None
         self._wanted = ""
         self._away: Away | None = None
 
@@ -206,7 +207,8 @@ class ActivityView(View):
         if self._away is None:
             seen = Seen(self.ui.workspace.root / ".mlconsole", snapshot.who, writes=not (self.ui.read_only or snapshot.status.read_only))
             self._away = Away(seen, self.ui.environment.name, snapshot.who)
-        self._away.look(every, snapshot.status.at, there=self.ui.now() - self.ui.touched < _THERE)
+        there = self.ui.now() - self.ui.touched < _THERE
+        self._away.look(every, snapshot.status.at, there=there, fresh=snapshot is not self.ui.from_disk)
 
     @property
     def _unseen(self) -> AbstractSet[str]:

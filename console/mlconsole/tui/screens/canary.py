@@ -12,11 +12,11 @@ from textual.strip import Strip
 
 from mlconsole.engine.views import EndpointView, OperationView, Snapshot, State, StepView
 from mlconsole.tui import deploying, drafts, shares
-from mlconsole.tui.pane import Line, Pane, line
+from mlconsole.tui.pane import Line, Pane, cut, line, plained
 from mlconsole.tui.screens.endpoints import change_line, way_back_lines, wrapped
 from mlconsole.tui.signs import BOLD, CYAN, DIM, RED, STATE_STYLES, YELLOW
 from mlconsole.tui.slider import Sliders
-from mlconsole.tui.staging import StagingView, can_move, outdated
+from mlconsole.tui.staging import StagingView, can_move
 from mlconsole.tui.steps import Steps
 from mlconsole.tui.table import Column
 
@@ -38,13 +38,14 @@ class Under(Pane):
     def show(self, lines: Sequence[Line], *, dimmed: bool = False) -> None:
         """Other lines; drawn when they differ."""
         del dimmed
-        if list(lines) != self._lines:
-            self._lines = list(lines)
+        shown = [plained(each, self.signs) for each in lines]
+        if shown != self._lines:
+            self._lines = shown
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
         """A line, beginning at the first row."""
-        return self._framed(self._lines[y] if y < len(self._lines) else (), "")
+        return self._framed(cut(self._lines[y], self.inner_width, self.signs) if y < len(self._lines) else (), "")
 
 
 class CanaryView(StagingView):
@@ -129,7 +130,7 @@ class CanaryView(StagingView):
         sliders.head(self._title(endpoint), f"failed {endpoint.failed} of {endpoint.requests}" if endpoint.requests else "")
         sliders.set_levels([shares.row_of(target, endpoint, live, then) for target in found], dimmed=dimmed)
         way = way_back_lines(endpoint, snapshot, back.inner_width)
-        back.show([*way, *self._doing(snapshot, endpoint, back.inner_width), line(""), *self._staged_lines(endpoint, back.inner_width)])
+        back.show([*way, *self._doing(snapshot, endpoint, back.inner_width), line(""), *self._staged_lines(endpoint)])
         under.show([self._staged_line(endpoint), way_back_lines(endpoint, snapshot, under.inner_width)[0]])
         self.query_one(Steps).follow(_change(endpoint, snapshot))
         happened = self.query_one("#happened", Pane)
@@ -161,16 +162,17 @@ class CanaryView(StagingView):
         wanted = [] if change.state == "going back" else wrapped(f"{self.signs.arrow} {change.then}", width, BOLD)
         return [line(""), *wanted, *wrapped(f"{self.signs.changing} {place}{change.doing or change.state}", width, CYAN)]
 
-    def _staged_lines(self, endpoint: EndpointView, width: int) -> list[Line]:
+    def _staged_lines(self, endpoint: EndpointView) -> list[Line]:
         """What is staged, under the way back; when nothing is, how it is done."""
         live, draft = drafts.live_traffic(endpoint), self.draft(endpoint)
         if live is None:
             return []
         if draft is None:
-            return [line(("←→ slides, e sets exactly", DIM)), line(("nothing happens before T and y", DIM))] if can_move(live) else []
+            return [line(("←→ slides, e sets exactly", DIM)), line(("nothing happens before T", DIM))] if can_move(live) else []
         told = [line(("staged, nothing has happened", BOLD)), *(line((f"  {one}", YELLOW)) for one in drafts.told(live, draft.traffic))]
         if draft.release != endpoint.release:
-            return [*told, *wrapped(outdated(endpoint, draft), width, YELLOW), line(("esc drops it", DIM))]
+            since = line((f"{self.signs.look} made on #{draft.release}, live is #{endpoint.release}", YELLOW))
+            return [*told, since, line(("move a share to take it over", DIM)), line(("esc drops it", DIM))]
         return [*told, line((self.key_of("traffic"), BOLD), "  makes the plan", ("   esc drops it", DIM))]
 
     def _staged_line(self, endpoint: EndpointView) -> Line:
@@ -179,7 +181,7 @@ class CanaryView(StagingView):
         if live is None or (draft is None and not can_move(live)):
             return ()
         if draft is None:
-            return line(("←→ slides, e sets a share; nothing happens before T and y", DIM))
+            return line(("←→ slides, e sets exactly; nothing happens before T", DIM))
         told = ", ".join(drafts.told(live, draft.traffic))
         if draft.release != endpoint.release:
             return line((f"{self.signs.look} made on #{draft.release}, live is #{endpoint.release}: {told}", YELLOW))
@@ -216,7 +218,7 @@ class CanaryView(StagingView):
             )
         if endpoint.requests:
             lines.append(line(f"failed {endpoint.failed} of {endpoint.requests}"))
-        lines += self._staged_lines(endpoint, _PHONE)
+        lines += self._staged_lines(endpoint)
         change = _change(endpoint, snapshot)
         if change is not None and (change.problem or endpoint.operation is not None):
             lines += wrapped(change.problem or change.doing, _PHONE, RED if change.problem else CYAN)

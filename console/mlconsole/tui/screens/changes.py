@@ -277,7 +277,8 @@ def _person(origin: Origin) -> str:
 
 def report(one: Happening, steps: Sequence[StepView] | None, environment: str, signs: Signs) -> str:
     """The same as plain text, for a chat or an incident."""
-    texts = [f"{one.endpoint} ({environment}): {what(one).removeprefix(one.endpoint).strip()}   {result(one, signs)[0]}"]
+    turn = f"{one.change.now} → {one.change.then}" if one.change else what(one).removeprefix(one.endpoint).strip()
+    texts = [f"{one.endpoint} ({environment}): {turn}   {result(one, signs)[0]}"]
     if one.change is not None:
         change = one.change
         ended = f" – {change.ended:%H:%M:%S}" if change.ended else ""

@@ -15,7 +15,7 @@ from mlconsole.tui.screens import versions
 from mlconsole.tui.screens.endpoints import wrapped
 from mlconsole.tui.screens.versions import Going, Shelf
 from mlconsole.tui.signs import BOLD, DIM
-from mlconsole.tui.table import Column, LiveTable
+from mlconsole.tui.table import Column, LiveTable, Row
 from mlconsole.tui.view import PHONE, WIDE, View
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ _COLUMNS = (
     Column("commit", "COMMIT", least=7, most=13, keep=40),
     Column("figure", "METRIC", right=True, least=6, most=20, keep=70),
 )
-_ORDERS: tuple[tuple[str, int | None], ...] = (("by model", None), ("newest first", 0), ("running first", 1), ("best figure first", 2))
-"""Each order's name, and the place in `Row.order` that it goes by."""
 
 
 class ModelsView(View):
@@ -90,14 +88,16 @@ class ModelsView(View):
     def render_snapshot(self, snapshot: Snapshot) -> None:
         """The table, when something in it is another; the rest from the version under the cursor."""
         table = self.query_one("#main", LiveTable)
-        minute = int(snapshot.status.at.timestamp() // 60)
-        drawn = (minute, self.ui.language, versions.leading_versions(snapshot), snapshot.versions)
-        if self._shelf is None or drawn[:3] != self._drawn[:3] or drawn[3] is not self._drawn[3]:
+        drawn = (self.ui.language, versions.leading_versions(snapshot), snapshot.versions)
+        if self._shelf is None or drawn[:2] != self._drawn[:2] or drawn[2] is not self._drawn[2]:
             self._drawn, self._shelf = drawn, Shelf.of(snapshot)
             shelf = self._shelf
             ordered = (one for model in sorted(shelf.of_model) for one in shelf.of_model[model])
             table.fill([versions.version_row(shelf, one, self.ui.language) for one in ordered])
-        table.head("versions", f"{_ORDERS[self._order][0]} · s sort")
+        elif self._shelf.at != snapshot.status.at:
+            self._shelf.at = snapshot.status.at
+            table.redraw()
+        table.head("versions", f"{versions.ORDERS[self._order][0]} · s sort")
         self._go_to_wanted(table, self._shelf)
         self._render_subject(snapshot)
 
@@ -270,10 +270,16 @@ class ModelsView(View):
 
     def act_sort(self) -> None:
         """By model, newest, running, best."""
-        self._order = (self._order + 1) % len(_ORDERS)
-        name, place = _ORDERS[self._order]
+        self._order = (self._order + 1) % len(versions.ORDERS)
+        name, order = versions.ORDERS[self._order]
         table = self.query_one("#main", LiveTable)
-        table.sort_by(name, None if place is None else lambda row: row.order[place])
+
+        def by(row: Row) -> Any:
+            assert self._shelf is not None
+            assert order is not None
+            return order(self._shelf, self._shelf.by_name[row.key], self.ui.language)
+
+        table.sort_by(name, by if order is not None else None)
         table.head("versions", f"{name} · s sort")
 
     def act_more(self) -> None:

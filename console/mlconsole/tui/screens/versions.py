@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from mlconsole.core.models import variant_name
 from mlconsole.core.text import duration
 from mlconsole.core.traffic import percent
-from mlconsole.engine.comparing import Beside, Judgement, beside, commit_text, figure, headline, metric_label
+from mlconsole.engine.comparing import Beside, Judgement, beside, commit_text, figure, headline, lower_is_better, short_label
 from mlconsole.engine.views import EndpointView, Snapshot, VersionView
 from mlconsole.tui.pane import Line, Span, line
 from mlconsole.tui.screens.endpoints import wrapped
@@ -26,12 +27,13 @@ _SIGNS = {
 _PHONE = 46
 
 
-@dataclass(frozen=True)
+@dataclass
 class Shelf:
     """All versions of a snapshot, found by name and by model without looking through ten thousand of them."""
 
     environment: str
     at: datetime
+    """By which ages are told; it moves on while all else stays."""
     by_name: dict[str, VersionView] = field(default_factory=dict)
     of_model: dict[str, list[VersionView]] = field(default_factory=dict)
     """Newest first."""
@@ -85,26 +87,76 @@ def leading_versions(snapshot: Snapshot) -> dict[str, str]:
     return {name: f"{variant.model}@{variant.version}" for name, variant in leading if variant is not None and variant.desired}
 
 
+class _Cells(Mapping[str, "str | Span"]):
+    """The cells of a version, made when they are looked at: of ten thousand rows a screen shows twenty."""
+
+    __slots__ = ("_made", "_of")
+
+    def __init__(self, shelf: Shelf, one: VersionView, slice_value: str) -> None:
+        self._of = shelf, one, slice_value
+        self._made: dict[str, str | Span] | None = None
+
+    def _cells(self) -> dict[str, str | Span]:
+        if self._made is None:
+            shelf, one, slice_value = self._of
+            state, best = shelf.state(one), headline(one, slice_value)
+            runs = _runs_text(one, shelf.environment)
+            self._made = {
+                "name": (one.name, BOLD),
+                "state": (state, _STYLES[state]),
+                "runs": runs if one.runs_in else (runs, DIM),
+                "age": "",
+                "commit": (commit_text(one), YELLOW if one.dirty else "" if one.commit else DIM),
+                "figure": f"{short_label(best[0])} {figure(best[1])}" if best else ("–", DIM),
+            }
+        return self._made
+
+    def __getitem__(self, key: str) -> str | Span:
+        if key == "age":
+            shelf, one, _ = self._of
+            return _age((shelf.at - one.registered).total_seconds())
+        return self._cells()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cells())
+
+    def __len__(self) -> int:
+        return len(self._cells())
+
+
 def version_row(shelf: Shelf, one: VersionView, slice_value: str) -> Row:
-    """A version as a row; `order` is newest first, running first, best figure first."""
-    state, runs, best, commit = shelf.state(one), _runs_text(one, shelf.environment), headline(one, slice_value), commit_text(one)
+    """A version as a row."""
+    runs = " ".join(one.runs_in)
     return Row(
         one.name,
-        {
-            "name": (one.name, BOLD),
-            "state": (state, _STYLES[state]),
-            "runs": runs if one.runs_in else (runs, DIM),
-            "age": _age((shelf.at - one.registered).total_seconds()),
-            "commit": (commit, YELLOW if one.dirty else "" if one.commit else DIM),
-            "figure": f"{metric_label(best[0])} {figure(best[1])}" if best else ("–", DIM),
-        },
-        order=(
-            -one.registered.timestamp(),
-            (-one.runs_in.get(shelf.environment, -1), not one.runs_in),
-            -best[1] if best else float("inf"),
-        ),
-        text=f"{one.name} {state} {runs} {commit} {one.owner} {one.description}",
+        _Cells(shelf, one, slice_value),
+        text=f"{one.name} {shelf.state(one)} {runs} {commit_text(one)} {one.owner} {one.description}",
     )
+
+
+def _newest(shelf: Shelf, one: VersionView, slice_value: str) -> Any:
+    del shelf, slice_value
+    return -one.registered.timestamp()
+
+
+def _running(shelf: Shelf, one: VersionView, slice_value: str) -> Any:
+    del slice_value
+    return -one.runs_in.get(shelf.environment, -1), not one.runs_in
+
+
+def _best(shelf: Shelf, one: VersionView, slice_value: str) -> Any:
+    del shelf
+    found = headline(one, slice_value)
+    return float("inf") if found is None else found[1] if lower_is_better(found[0]) else -found[1]
+
+
+ORDERS: tuple[tuple[str, Callable[[Shelf, VersionView, str], Any] | None], ...] = (
+    ("by model", None),
+    ("newest first", _newest),
+    ("running first", _running),
+    ("best figure first", _best),
+)
+"""Each order's name, and what it goes by; the first is the one in which the rows are given."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +260,7 @@ def phone_rows(shelf: Shelf, keys: Sequence[str], here: str, marked: set[str], s
         one = shelf.by_name[key]
         state, best = shelf.state(one), headline(one, slice_value)
         mark = signs.cursor if key == here else "*" if key in marked else " "
-        number = f"{metric_label(best[0])} {figure(best[1])}" if best else "–"
+        number = f"{short_label(best[0])} {figure(best[1])}" if best else "–"
         told.append(line(mark, (_cut(key, 19), BOLD), " ", (_cut(state, 11), _STYLES[state]), f" {number[:13]:>13}"))
     return told
 
