@@ -69,6 +69,7 @@ def test_figures() -> None:
     assert _judged("brier", metrics=metrics) == (Judgement.WORSE, "+0.020")
     assert _judged("F1 · de", metrics=metrics) == (Judgement.WELL, "the same")
     assert _judged("auc".upper(), metrics={**metrics, "auc": 0.5}) == (Judgement.NONE, "only one of them has it")
+    assert _judged("F1", metrics={"f1": float("nan")}) == (Judgement.LOOK, "no figure that could be compared")
     assert beside(ONE, OTHER, "de")[0].what == "F1 · de"
     assert beside(ONE, OTHER, "xx")[0].why == "none of xx"
 

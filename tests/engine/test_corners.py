@@ -12,6 +12,7 @@ from mlconsole.engine import changing
 from mlconsole.engine.endpoints import adopt
 from mlconsole.engine.planning import plan_deploy
 from mlconsole.plugin.errors import UsageError
+from mlconsole.plugin.simulator import Fault, FaultKind
 
 from .conftest import House
 
@@ -52,3 +53,18 @@ def test_what_is_observed_is_counted_from_the_adoption_of_a_foreign_split(house:
     assert before is not None
     assert after is not None
     assert (after - before).total_seconds() >= 200
+
+
+def test_a_change_that_takes_longer_than_it_was_given_goes_back(house: House) -> None:
+    """`--timeout` bounds the whole change, not each of its steps; what had been created is removed."""
+    session = house.session()
+    assert changing.run(session, plan_deploy(session, "relevance", "3")).done
+    house.sim.world.inject(Fault(FaultKind.STUCK, on="serving.start"))
+    session.limit = 5.0
+    began = house.clock.elapsed()
+    outcome = changing.run(session, plan_deploy(session, "relevance", "4"))
+    assert not outcome.done
+    assert outcome.exit_code == 1
+    assert "did not come to stand within 5 s" in outcome.sentence
+    assert house.clock.elapsed() - began < 60
+    assert [there.name for there in house.sim.world.live("relevance").variants] == ["v3"]

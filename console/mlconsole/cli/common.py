@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from mlconsole.workspace import Environment, Workspace
 
 
+_GOING_BACK = 60.0
+"""Seconds that going back is given at least, however short the time was that somebody gave the change itself."""
+
+
 @dataclass(frozen=True)
 class Shared:
     """Values of the shared options as they were given."""
@@ -100,7 +104,8 @@ class Run:
             environment,
             read_only=self.shared.read_only or bool(os.environ.get("MLCONSOLE_READ_ONLY")),
             tell=self._tell_trouble if quiet else self._tell,
-            deadline=self.timeout,
+            deadline=max(_GOING_BACK, self.timeout),
+            limit=self.shared.timeout,
         )
         self._opened.append(opened)
         return opened

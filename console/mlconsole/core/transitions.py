@@ -143,7 +143,7 @@ def removed(now: Content, name: str) -> Content:
     if traffic.reaches(name):
         raise UsageError(
             f"{name} still answers requests ({percent(traffic.share(name))} % of all). Nothing was removed.",
-            next=f"First take its traffic away: mlconsole traffic set ENDPOINT {name}=0.",
+            next=f"First take its traffic away: mlconsole traffic set … {name}=0.",
         )
     if traffic.shadow and traffic.shadow.variant == name:
         raise UsageError(f"{name} is the shadow and gets copies. Nothing was removed.", next="First end the shadow: --shadow none.")

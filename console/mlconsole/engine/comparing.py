@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -116,6 +117,8 @@ def _figure_line(name: str, one: float | None, other: float | None) -> Beside:
     label = metric_label(name)
     if one is None or other is None:
         return Beside(label, figure(one), figure(other), "", Judgement.NONE, "only one of them has it")
+    if not (math.isfinite(one) and math.isfinite(other)):
+        return Beside(label, figure(one), figure(other), "", Judgement.LOOK, "no figure that could be compared")
     difference = other - one
     if figure(one) == figure(other):
         return Beside(label, figure(one), figure(other), "", Judgement.WELL, "the same")

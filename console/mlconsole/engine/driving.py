@@ -49,6 +49,7 @@ class Drive:
     def __init__(self, session: Session, operation: Operation, lease: Lease, stop: Stop) -> None:
         self._session, self._registry, self._backend = session, session.registry, session.backend
         self._clock = session.clock
+        self._began = session.clock.elapsed()
         self.operation = operation
         self._plan: Plan = operation.plan
         self._hold = Hold(session, operation, lease, stop)
@@ -373,6 +374,9 @@ class Drive:
 
     def _obey(self) -> None:
         self._hold.look(going_back=self._going_back)
+        limit = self._session.limit
+        if limit is not None and not self._going_back and self._clock.elapsed() - self._began > limit:
+            raise GoBack(Cause.TIMEOUT, f"it did not come to stand within {duration(limit)}")
 
     def _release_name(self) -> str:
         number = self.operation.revert_to_release if self._going_back else self.operation.release

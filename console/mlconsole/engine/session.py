@@ -36,6 +36,8 @@ class Session:
         read_only: refuse every change (invariant 8), and open the registry for reading only.
         plugins: plugins by name in place of the installed ones, for tests.
         tell: is told what happens in a running change.
+        deadline: seconds that going back, and waiting for others, may take.
+        limit: seconds after which a change that has not come to stand goes back; None: each of its steps has its own deadline only.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Session:
         plugins: Mapping[str, Plugin] | None = None,
         tell: Callable[[Progress], None] | None = None,
         deadline: float = 600.0,
+        limit: float | None = None,
     ) -> None:
         self.workspace = workspace
         self.environment = environment
@@ -56,6 +59,7 @@ class Session:
         self.clock: Clock = clock or SystemClock()
         self.access = Access(environment, read_only=read_only)
         self.deadline = deadline
+        self.limit = limit
         self._plugins = plugins
         self._tell = tell
 

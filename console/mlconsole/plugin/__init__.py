@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlconsole.plugin.options import Option
-from mlconsole.plugin.roles import Context
+
+if TYPE_CHECKING:
+    from mlconsole.plugin.roles import Context
 
 ROLES = ("serving", "traffic", "predictions", "lifecycle", "actions")
 """The roles there are, by the names that `mlconsole.yaml` binds."""
@@ -31,6 +33,15 @@ class Plugin:
     summary: str
     factories: Mapping[str, Callable[[Context], Any]]
     options: tuple[Option, ...] = field(default=())
+
+
+def __getattr__(name: str) -> Any:
+    # The roles are imported by who asks for them: reading mlconsole.yaml, for which a first frame waits, needs only their names.
+    if name == "Context":
+        from mlconsole.plugin.roles import Context
+
+        return Context
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = ["GROUP", "ROLES", "Context", "Option", "Plugin"]

@@ -88,7 +88,7 @@ def held_row(session: Session, lease: Lease) -> LeaseTable:
 
 def lost_meanwhile(lease: Lease) -> Conflict:
     """A lease was not there any more when it was to be changed."""
-    return Conflict(f"The lock on {lease.scope} is no longer this change's. Nothing was changed.", next="Who holds it: mlconsole locks.")
+    return Conflict(f"The lock on {lease.scope} is no longer this change's. Nothing was changed.", next="mlconsole status tells what runs.")
 
 
 def endpoint_row(session: Session, environment: str, name: str) -> EndpointTable:

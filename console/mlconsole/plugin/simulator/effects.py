@@ -38,7 +38,7 @@ def check_fence(state: State, scope: str, fence: int) -> None:
     if fence < newest:
         raise Conflict(
             f"The lease on {scope} has been taken by somebody else: token {fence} is older than {newest}.",
-            next="See who holds it: mlconsole locks list.",
+            next="mlconsole status tells what runs.",
         )
     state.fences[scope] = fence
 
