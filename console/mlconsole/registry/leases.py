@@ -137,7 +137,9 @@ class Leases(Part):
                 col(LeaseTable.environment) == environment, col(LeaseTable.scope) == scope, col(LeaseTable.token) == row.token
             )
             if _changed(session, mine.values(**values)) != 1:
-                raise Locked(f"{scope} was locked by somebody else meanwhile. Nothing was changed.", next="mlconsole status tells what runs.")
+                raise Locked(
+                    f"{scope} was locked by somebody else meanwhile. Nothing was changed.", next="mlconsole status tells what runs."
+                )
             session.refresh(row)
         return _lease(row)
 
