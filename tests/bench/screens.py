@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pyte
-
 from tests.bench.house import variables
 from tests.e2e.terminal import Canvas, Terminal
 
@@ -16,7 +15,13 @@ COLUMNS, LINES = 120, 40
 
 def environ(home: Path, **more: str) -> Mapping[str, str]:
     """A truecolor xterm, and nobody's own settings."""
-    own = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LC_ALL": "C.UTF-8", "HOME": str(home), "XDG_CONFIG_HOME": str(home / "config")}
+    own = {
+        "TERM": "xterm-256color",
+        "COLORTERM": "truecolor",
+        "LC_ALL": "C.UTF-8",
+        "HOME": str(home),
+        "XDG_CONFIG_HOME": str(home / "config"),
+    }
     return {**variables(), **own, **more}
 
 

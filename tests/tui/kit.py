@@ -247,6 +247,7 @@ async def opened(
             yield driver
             driver.checked()
         assert not driver.faults, "\n".join(driver.faults[:10])
+        assert app.drawing_failed is None, app.drawing_failed
         assert driver.frames > 1
     finally:
         app_module._POLL = held

@@ -190,6 +190,16 @@ async def test_filter_and_order(shop: House) -> None:
         await driver.sees("by model · s sort")
 
 
+async def test_a_filter_holds_on_every_screen(shop: House) -> None:
+    """What was narrowed on one screen is not narrowed for ever when it is cleared on another."""
+    async with opened(shop, (100, 30)) as driver:
+        await driver.press("1")
+        await driver.press("slash")
+        await driver.type("standing")
+        await driver.press("enter", "2", "escape", "1")
+        await driver.until(lambda: len(_rows(driver)) == 6, "all rows")
+
+
 async def test_mark_and_choose_the_other(shop: House) -> None:
     """`space` marks what others are shown beside, `c` chooses it, `esc` and a second `space` take it away again."""
     async with opened(shop, (100, 30)) as driver:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from mlconsole.core.models import Json
+if TYPE_CHECKING:
+    from mlconsole.core.models import Json
 
 
 class Kind(StrEnum):

@@ -10,12 +10,14 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlconsole.core.errors import InvalidFile
-from mlconsole.core.models import Json
 from mlconsole.core.text import did_you_mean, is_name, nearest, neutralise
 from mlconsole.plugin.options import Kind, Option
+
+if TYPE_CHECKING:
+    from mlconsole.core.models import Json
 
 _SHOWN = 60
 """So many characters of foreign text are quoted in an error."""

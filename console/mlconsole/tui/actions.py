@@ -94,6 +94,11 @@ def keys_file(environ: Mapping[str, str]) -> Path:
     return Path(named) if named else Path(base) / "mlconsole" / "keys.json"
 
 
+def our_actions() -> Mapping[str, Action]:
+    """All actions by id, with our own keys."""
+    return {action.id: action for action in _ALL}
+
+
 def load_actions(environ: Mapping[str, str] | None = None) -> Mapping[str, Action]:
     """All actions by id, with a person's own keys (`{"go_back": "b"}`) in place of ours.
 
@@ -101,7 +106,7 @@ def load_actions(environ: Mapping[str, str] | None = None) -> Mapping[str, Actio
         InvalidFile: no JSON object, an unknown action, or one key for two actions.
     """
     environ = os.environ if environ is None else environ
-    actions = {action.id: action for action in _ALL}
+    actions = dict(our_actions())
     path = keys_file(environ)
     try:
         own = json.loads(path.read_text(encoding="utf-8"))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import gc
 import threading
 from collections.abc import Callable, Coroutine, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from textual import events, work
@@ -18,7 +18,7 @@ from mlconsole.core.errors import MLConsoleError
 from mlconsole.core.text import did_you_mean
 from mlconsole.engine.views import Snapshot
 from mlconsole.tui import frame
-from mlconsole.tui.actions import ALSO, Action, Group, load_actions
+from mlconsole.tui.actions import ALSO, Action, Group, load_actions, our_actions
 from mlconsole.tui.frame import Bar
 from mlconsole.tui.messages import ChangeEnded, Done, NotTaken, Planned, Refused, Taken
 from mlconsole.tui.pane import Pane, line
@@ -41,6 +41,12 @@ T = TypeVar("T")
 _POLL = 1.0
 """Seconds between the end of one look and the begin of the next."""
 
+_COLLECT = 2.0
+"""Seconds without garbage collection: what is made for the first frames stays, and looking through it would hold them up."""
+
+_STILL = 10
+"""After so many looks that found nothing new it is looked half as often, until something is new again."""
+
 
 class ConsoleApp(App[None]):
     """See the module. Its public methods are what views use; views never touch the engine otherwise."""
@@ -60,15 +66,19 @@ class ConsoleApp(App[None]):
 
     def __init__(self, start: Start) -> None:
         super().__init__(ansi_color=True)
-        self.theme = "ansi-dark"
+        self.theme = self._styled = "ansi-dark"
+        self.stylesheet.set_variables(self.get_css_variables())
         self.signs = current()
         self.workspace, self.environment = start.workspace, start.environment
         self.read_only = start.read_only
         self.snapshot: Snapshot | None = start.snapshot
+        self.drawing_failed: Exception | None = None
         self.from_disk = start.snapshot
         """The last known state, shown until the first look of our own."""
         self.subject = ""
         self.language = ""
+        self._words = ""
+        """The filter without its language."""
         self.faults_only = False
         self.last_words: list[str] = []
         self.actions_by_id: Mapping[str, Action] = {}
@@ -87,6 +97,11 @@ class ConsoleApp(App[None]):
         self._opening = threading.Lock()
         self.touched = self.now()
         """When a person last pressed a key: whether anybody is there."""
+        self._looked: datetime | None = None
+        self.asleep = timedelta()
+        """How long was not looked before the last look: a laptop that slept, a backend that hung."""
+        self._ticked: tuple[int, bool] | None = None
+        """What of the frame the clock alone has changed last: the minute, and whether the data are old."""
         self._said = ""
         self.last_curl = ""
         """The request of the last invocation, for copying."""
@@ -99,7 +114,8 @@ class ConsoleApp(App[None]):
         yield Bar("world")
         yield Bar("screens")
         yield Bar("attention")
-        yield Container(id="body")
+        first = self._views[self._shown] = _make(self._shown, self)  # with the frame, not after it: one layout less before anything is seen
+        yield Container(first, id="body")
         yield Input(id="filter", compact=True, placeholder="words; @de only that language; enter keeps, esc clears")
         yield Bar("message")
         yield Bar("keys")
@@ -109,11 +125,18 @@ class ConsoleApp(App[None]):
         try:
             self.actions_by_id = load_actions()
         except MLConsoleError as error:
-            self.actions_by_id = load_actions({"MLCONSOLE_KEYS": os.devnull + "/none"})
+            self.actions_by_id = our_actions()
             self.say(str(error))
-        await self.open_screen("endpoints")
+        await self.open_screen(self._shown)
         self.call_after_refresh(self.look)
         self.set_interval(1.0, self._tick)
+        self.set_timer(_COLLECT, gc.enable)
+
+    def refresh_css(self, animate: bool = True) -> None:
+        """All styles anew, for another theme. Textual asks for it at every start too, when all were just made for this one."""
+        if self.theme != self._styled:
+            self._styled = self.theme
+            super().refresh_css(animate)
 
     async def open_screen(self, name: str) -> None:
         """Show one of the screens; made when it is first asked for."""
@@ -122,6 +145,7 @@ class ConsoleApp(App[None]):
             made.set_class(self.size.width < PHONE, "-phone")
             made.display = False  # until the one before is hidden below: no frame squeezes both in
             await self.query_one("#body").mount(made)
+            self._narrow(made)
         if name != self._shown:
             self._before = self._shown
         self._shown = name
@@ -166,8 +190,12 @@ class ConsoleApp(App[None]):
             return
         snapshot = self.snapshot
         if snapshot is not None and self._views:
-            self.view.render_snapshot(snapshot)
-            self.view.refresh_phone(snapshot)
+            try:
+                self.view.render_snapshot(snapshot)
+                self.view.refresh_phone(snapshot)
+            except Exception as error:  # noqa: BLE001 - the edge: data that we never thought of cost this screen, not the console
+                self.say(f"This screen can't be drawn: {type(error).__name__}: {error}. The others can.")
+                self.drawing_failed = error
         self._render_frame()
         self.render_keys()
 
@@ -187,7 +215,7 @@ class ConsoleApp(App[None]):
         shown = self.view.shown(snapshot) if snapshot is not None and self._views else ""
         marks = [f"@{self.language}"] if self.language else []
         marks += ["faults only"] if self.faults_only else []
-        screen.query_one("#screens", Bar).show(*frame.screens(self._shown, " · ".join([shown, *marks])))
+        screen.query_one("#screens", Bar).show(*frame.screens(self._shown, " · ".join([shown, *marks]), width, self.signs))
         found = frame.attentions(snapshot) if snapshot is not None else []
         text, hint, over = frame.attention(found, self.signs, snapshot)
         if self.tutor is not None and not over:
@@ -241,12 +269,17 @@ class ConsoleApp(App[None]):
         if message.round != self._round:
             return
         self._looking = False
+        self.asleep = message.snapshot.status.at - self._looked if self._looked is not None else timedelta()
+        self._looked = message.snapshot.status.at
+        before, trouble = self.snapshot, self.trouble
         self.snapshot, self.trouble = message.snapshot, None
-        if self.tutor is not None and self.tutor.see(message.snapshot) and self.tutor.just_done:
+        further = self.tutor is not None and self.tutor.see(message.snapshot)
+        if self.tutor is not None and self.tutor.just_done:
             self.say(f"{self.signs.ok} {self.tutor.just_done}")
             self.tutor.just_done = ""
-        self.render_all()
-        self._look_in(_POLL)
+        if further or trouble is not None or before is None or not _nothing_new(before, message.snapshot):
+            self.render_all()
+        self._look_in(_POLL * 2 if self._watch is not None and self._watch.still >= _STILL else _POLL)
 
     def on_not_taken(self, message: NotTaken) -> None:
         """It could not be looked at; what was known stays, with its age."""
@@ -259,7 +292,10 @@ class ConsoleApp(App[None]):
 
     def _tick(self) -> None:
         """Once a second: the clock, ages, and changes that may have ended. Nothing is drawn that did not change."""
-        if len(self.screen_stack) == 1 and self._stands:
+        now, snapshot = self.now(), self.snapshot
+        old = snapshot is not None and (bool(snapshot.blind) or (now - snapshot.status.at).total_seconds() >= frame.STALE)
+        if (old or self._ticked != (now.minute, old)) and len(self.screen_stack) == 1 and self._stands:
+            self._ticked = now.minute, old
             self._render_frame()
         for change in list(self._begun):
             ended = change.ended()
@@ -567,11 +603,16 @@ class ConsoleApp(App[None]):
     def _filter(self, text: str) -> None:
         words = text.split()
         self.language = next((word[1:] for word in words if word.startswith("@") and len(word) > 1), "")
-        rest = " ".join(word for word in words if not word.startswith("@"))
-        for table in self.view.tables():
-            if table.id and table.id.startswith("main"):
-                table.filter(rest)
+        self._words = " ".join(word for word in words if not word.startswith("@"))
+        for view in self._views.values():
+            self._narrow(view)
         self.render_all()
+
+    def _narrow(self, view: View) -> None:
+        """The filter holds on every screen, so that none stays narrowed when it is cleared on another."""
+        for table in view.tables():
+            if table.id and table.id.startswith("main"):
+                table.filter(self._words)
 
     def clear_filter(self) -> None:
         """No filter any more."""
@@ -656,6 +697,17 @@ class ConsoleApp(App[None]):
         action = next((one for one in self.actions_by_id.values() if one.key == message.text or one.label == message.text), None)
         if action is not None and message.bar.id in ("screens", "keys"):
             self.do(action.id)
+
+
+def _nothing_new(before: Snapshot, after: Snapshot) -> bool:
+    """Whether only the time is another one: then a watch gives the very same parts."""
+    return (
+        after.status.endpoints is before.status.endpoints
+        and after.changes is before.changes
+        and after.releases is before.releases
+        and after.versions is before.versions
+        and after.blind == before.blind
+    )
 
 
 def _make(name: str, app: ConsoleApp) -> View:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from rich.cells import cell_len
 from textual import events
 from textual.message import Message
 from textual.strip import Strip
@@ -14,7 +15,7 @@ from textual.widget import Widget
 from mlconsole.core.text import duration
 from mlconsole.engine.views import EndpointView, OperationView, Snapshot, State
 from mlconsole.tui.actions import Action, Group
-from mlconsole.tui.pane import Line, cut, line, plained, strip_of, width_of
+from mlconsole.tui.pane import Line, cut, fitted, line, plained, strip_of, width_of
 from mlconsole.tui.signs import BOLD, CYAN, DIM, PRODUCTION, STATE_STYLES, YELLOW, Signs, current
 
 STALE = 6.0
@@ -153,12 +154,13 @@ def running_told(running: Sequence[OperationView]) -> str:
     return f"{way}{place}{interrupted}" + (f" +{len(running) - 1}" if len(running) > 1 else "")
 
 
-def screens(now: str, right: str) -> tuple[Line, Line]:
-    """Row 3: the screens, the present one in brackets; what is shown."""
+def screens(now: str, right: str, width: int, signs: Signs) -> tuple[Line, Line]:
+    """Row 3: the screens, the present one in brackets; what is shown, as far as there is room for it."""
     spans: list[str | tuple[str, str]] = []
     for name, key, label in SCREENS:
         spans.append((f"[{key} {label}]", BOLD) if name == now else f" {key} {label} ")
-    return line(*spans), line((right + " ", DIM))
+    left = line(*spans)
+    return left, line((fitted(right, min(cell_len(signs.plain(right)), max(0, width - width_of(left) - 3)), signs) + " ", DIM))
 
 
 def attention(found: Sequence[Attention], signs: Signs, snapshot: Snapshot | None) -> tuple[Line, Line, str]:
@@ -175,23 +177,33 @@ def attention(found: Sequence[Attention], signs: Signs, snapshot: Snapshot | Non
 
 def keys(shown: Sequence[tuple[Action, bool]], width: int, signs: Signs) -> Line:
     """The last row: what looks │ what goes back │ what goes FORWARD; a key that is off is dim, and says why when pressed."""
-    groups: list[list[tuple[str, str]]] = []
-    for wanted in ((Group.LOOK, Group.DRAFT), (Group.BACK,), (Group.FORWARD,)):
-        inside = [
-            (f"{_key(action.key)} {action.label}", DIM if off else BOLD if action.group is Group.FORWARD else "")
-            for action, off in shown
-            if action.group in wanted and _key(action.key)
-        ]
-        if inside:
-            groups.append(inside)
-    while groups and sum(len(text) + 2 for group in groups for text, _ in group) + 2 * len(groups) > width and len(groups[0]) > 1:
-        groups[0].pop(-2 if len(groups[0]) > 2 else -1)
+    kinds = ((Group.LOOK, Group.DRAFT), (Group.BACK,), (Group.FORWARD,))
+    told = [
+        (kind, f"{_key(action.key)} {action.label}", DIM if off else BOLD if action.group is Group.FORWARD else "")
+        for kind, wanted in enumerate(kinds)
+        for action, off in shown
+        if action.group in wanted and _key(action.key)
+    ]
+    # What does not fit goes: first what only looks, from the end; then what is off; then what goes forward. The first and `?` stay: that
+    # tells of the others.
+    looks, rest = [one for one in told if one[0] == 0], [one for one in reversed(told) if one[0]]
+    going = [*looks[-2:0:-1], *(one for one in rest if one[2] == DIM), *(one for one in rest if one[0] == 2)]
+    while going and _length(told, signs) >= width:
+        gone = going.pop(0)
+        if gone in told:
+            told.remove(gone)
+    groups = [inside for each in range(len(kinds)) if (inside := [(text, words) for kind, text, words in told if kind == each])]
     spans: list[tuple[str, str]] = [(" ", "")]
     for place, group in enumerate(groups):
         spans += [(f"{signs.rule} ", DIM)] if place else []
         for text, words in group:
             spans.append((text + "  ", words))
-    return line(*spans)
+    text, words = spans[-1]
+    return line(*spans[:-1], (text.rstrip(" "), words))
+
+
+def _length(told: Sequence[tuple[int, str, str]], signs: Signs) -> int:
+    return sum(len(signs.plain(text)) + 2 for _, text, _ in told) + 2 * len({kind for kind, _, _ in told}) - 3
 
 
 def _key(key: str) -> str:

@@ -12,7 +12,7 @@ from mlconsole.core.plans import Plan
 from mlconsole.core.releases import NOTHING, ReleaseKind, describe_content
 from mlconsole.core.text import duration
 from mlconsole.tui.frame import Bar
-from mlconsole.tui.pane import Line, Pane, line
+from mlconsole.tui.pane import Line, Pane, Span, line
 from mlconsole.tui.signs import BOLD, DIM, GREEN, YELLOW, Signs
 
 
@@ -126,7 +126,7 @@ class PlanBox(ModalScreen[str | None]):
         else:
             text = said or f"type {self.plan.confirm}, enter {self._signs.dot} esc cancel"
         self._told = said
-        buttons = [] if said and len(said) + 26 > self.size.width else ["  ", cancel, "  ", start]
+        buttons: list[str | Span] = [] if said and len(said) + 26 > self.size.width else ["  ", cancel, "  ", start]
         self.query_one("#answers", Bar).show(line(*buttons, "  ", (self._signs.plain(text), YELLOW if said else "")))
 
 

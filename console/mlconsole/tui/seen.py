@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mlconsole.tui.screens.changes import Happening
 
-_WRITE, _GAP = timedelta(minutes=1), timedelta(minutes=5)
+_WRITE = timedelta(minutes=1)
 
 
 class Seen:
@@ -65,16 +65,13 @@ class Away:
         self.read = self._written = seen.until(environment)
         self.unseen: set[str] = set()
         self._caught_up = self.read is None
-        self._last: datetime | None = None
 
     def look(self, every: Iterable[Happening], now: datetime, *, there: bool, fresh: bool = True) -> None:
         """The state of the world is this now; is a person there to see it? One from the disk is not fresh: somebody else saw it."""
         if not fresh:
             self.unseen = {one.key for one in every if self.read is not None and self._is_new(one, self.read)}
             return
-        # A laptop that slept, a console that hung: what came meanwhile was seen by nobody.
-        gap, self._last = self._last is not None and now - self._last > _GAP, now
-        seeing = self._caught_up and not gap and (there or self.read is None)
+        seeing = self._caught_up and (there or self.read is None)
         if seeing:
             self.read = now
         read = self.read

@@ -95,6 +95,10 @@ def prepare(arguments: Sequence[str], environ: Mapping[str, str] | None = None) 
 
 def run(arguments: Sequence[str]) -> int:
     """Open the console; the exit code."""
+    import gc
+
+    # What is imported and made before the first frame stays; looking through it for garbage would hold it up. The app turns it on again.
+    gc.disable()
     try:
         start = prepare(arguments)
     except MLConsoleError as error:

@@ -75,6 +75,10 @@ class LiveTable(Pane):
         self._cursor = 0
         self._widths: dict[str, int] = {}
         self._drawn: list[tuple[Line, str]] = []
+        self._drawn_in = (0, 0)
+        """The room for which `_drawn` was made."""
+        self._longest: Mapping[str, int] | None = None
+        """How long the cells of each column are, of the first few hundred rows; None: the rows are others since."""
         self.marked: set[str] = set()
 
     # Rows.
@@ -142,7 +146,7 @@ class LiveTable(Pane):
         rows = [row for row in self._all if not words or all(word in _text(row) for word in words)]
         if self._sort is not None:
             rows.sort(key=self._sort[1])
-        self._rows = rows
+        self._rows, self._longest = rows, None
         place = next((index for index, row in enumerate(rows) if row.key == held), None) if held is not None else None
         before = held
         self._cursor = place if place is not None else min(self._cursor, max(0, len(rows) - 1))
@@ -159,29 +163,30 @@ class LiveTable(Pane):
         return max(0, self.inner_height - (1 if self._heads else 0))
 
     def on_resize(self, _: events.Resize) -> None:
-        """Other widths, another part in sight."""
-        self._widths = {}
+        """Other widths, another part in sight. Where it was drawn in its new size already, nothing is drawn twice."""
+        if self._fit():
+            self.refresh()
+
+    def _fit(self) -> bool:
+        """Lay the rows out for the size that there is now; whether it is another one."""
+        if self._drawn_in == (self.inner_width, self._room):
+            return False
         self._keep_in_sight()
-        self._draw(all_of_it=True)
+        self._widths = self._measured({})
+        self._drawn = self._laid_out()
+        return True
 
     def line_at(self, place: int) -> tuple[Line, str]:
         """A line of the visible part; the cursor's stands out only where the keys are."""
+        self._fit()
         spans, over = self._drawn[place] if place < len(self._drawn) else ((), "")
         return spans, over if self.has_focus else ""
 
     def _draw(self, *, all_of_it: bool = False) -> None:
-        widths = self._measured()
-        before = self._drawn
-        drawn: list[tuple[Line, str]] = []
-        if self._heads and (self._rows or not self._empty):
-            drawn.append((self._head_line(widths), ""))
-        if not self._rows:
-            drawn += [(plained(text, self.signs), "") for text in self._nothing()]
-        for index in range(self._top, min(self._top + self._room, len(self._rows))):
-            drawn.append(self._row_line(index, widths))
-        self._drawn = drawn
-        if all_of_it or widths != self._widths:
-            self._widths = widths
+        widths = self._measured(self._widths)
+        before, self._widths, all_of_it = self._drawn, widths, all_of_it or widths != self._widths
+        drawn = self._drawn = self._laid_out()
+        if all_of_it:
             self.refresh()
             return
         for place in range(max(len(drawn), len(before))):
@@ -191,15 +196,38 @@ class LiveTable(Pane):
                 for left, width in _changed(old, new, self.inner_width):
                     self.refresh(Region(("l" in self._edges) + left, place + 1, width, 1))
 
+    def _laid_out(self) -> list[tuple[Line, str]]:
+        widths = self._widths
+        drawn: list[tuple[Line, str]] = []
+        if self._heads and (self._rows or not self._empty):
+            drawn.append((self._head_line(widths), ""))
+        if not self._rows:
+            drawn += [(plained(text, self.signs), "") for text in self._nothing()]
+        for index in range(self._top, min(self._top + self._room, len(self._rows))):
+            drawn.append(self._row_line(index, widths))
+        self._drawn_in = (self.inner_width, self._room)
+        return drawn
+
     def _nothing(self) -> Sequence[Line]:
         return self._empty if not self._all else [line((f"nothing fits “{self._filter}”", DIM))]
 
-    def _measured(self) -> dict[str, int]:
-        sample = [*self._rows[self._top : self._top + self._room], *self._rows[:_SAMPLE]]
+    def _lengths(self, rows: Sequence[Row]) -> Mapping[str, int]:
+        plain = self.signs.plain
+        return {
+            column.key: max((cell_len(plain(neutralise(_span(row.cells.get(column.key, ""))[0]))) for row in rows), default=0)
+            for column in self._columns
+        }
+
+    def _measured(self, least: Mapping[str, int]) -> dict[str, int]:
+        """How wide each column is: as its cells want it, and no narrower than `least`, so that nothing jumps while rows go by."""
+        if self._longest is None:
+            self._longest = self._lengths(self._rows[:_SAMPLE])
+        below = max(self._top, _SAMPLE)
+        seen = self._lengths(self._rows[below : self._top + self._room])
         wanted: dict[str, int] = {}
         for column in self._columns:
-            longest = max((cell_len(self.signs.plain(neutralise(_span(row.cells.get(column.key, ""))[0]))) for row in sample), default=0)
-            wanted[column.key] = min(column.most, max(column.least, len(column.title), longest, self._widths.get(column.key, 0)))
+            longest = max(self._longest[column.key], seen[column.key])
+            wanted[column.key] = min(column.most, max(column.least, len(column.title), longest, least.get(column.key, 0)))
         room = self.inner_width - 1
         growing = next((column for column in self._columns if column.grows), None)
         # What does not fit: first the column that grows gives way, down to a readable rest; then columns go, the least important first.

@@ -42,6 +42,14 @@ class View(Vertical):
         super().__init__(id=f"view-{self.screen_name}")
         self.ui = ui
 
+    def on_resize(self) -> None:
+        """Its panes have their widths only now: what is wrapped to them is wrapped anew (on the first frame they had none)."""
+        self.call_after_refresh(self._rendered_anew)
+
+    def _rendered_anew(self) -> None:
+        if self.is_attached and self.display:
+            self.ui.render_all()
+
     # What a view tells.
 
     def render_snapshot(self, snapshot: Snapshot) -> None:

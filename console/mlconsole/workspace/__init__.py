@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from mlconsole.workspace.finding import environment, find_workspace
-from mlconsole.workspace.golden import read_golden
 from mlconsole.workspace.grammar import FILE, schema
-from mlconsole.workspace.metadata import METADATA_FILE, REQUIRED, Metadata, read_metadata, template
 from mlconsole.workspace.settings import Endpoint, Environment, Model, Workspace, check_plugins, load, options_for
+
+if TYPE_CHECKING:
+    from mlconsole.workspace.golden import read_golden
+    from mlconsole.workspace.metadata import METADATA_FILE, REQUIRED, Metadata, read_metadata, template
+
+_LATER = {"read_golden": "golden", **dict.fromkeys(("METADATA_FILE", "REQUIRED", "Metadata", "read_metadata", "template"), "metadata")}
+
+
+def __getattr__(name: str) -> Any:
+    # What speaks of versions is imported by who reads some: the console's first frame waits for mlconsole.yaml, and for nothing else here.
+    if name in _LATER:
+        return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "FILE",

@@ -10,15 +10,17 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlconsole.core.errors import UnknownName
-from mlconsole.core.models import Json
 from mlconsole.core.text import did_you_mean, is_name, neutralise
 from mlconsole.plugin import ROLES, Plugin
 from mlconsole.plugin.validation import Located, Problems, Sort, check, empty_map, shown
 from mlconsole.workspace.grammar import FILE, MINIMAL, WORKSPACE
 from mlconsole.workspace.reading import called, read_yaml
+
+if TYPE_CHECKING:
+    from mlconsole.core.models import Json
 
 _PRODUCTION = frozenset({"production", "prod", "live"})
 

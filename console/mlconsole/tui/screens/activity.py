@@ -30,11 +30,13 @@ if TYPE_CHECKING:
 _COLUMNS = (
     Column("when", "WHEN", least=5, most=11, keep=80),
     Column("who", "WHO", least=4, most=10, keep=70),
-    Column("what", "WHAT", least=18, most=200, grows=True, keep=100),
+    Column("what", "WHAT", least=24, most=200, grows=True, keep=100),
     Column("result", "RESULT", least=11, most=16, keep=90),
 )
 _THERE = timedelta(minutes=5)
 """Who pressed a key within that time is there, and sees what comes; who did not is away, though the console is open."""
+_AGAIN = 2.0
+"""Seconds after which steps that could not be read are asked for again."""
 
 
 class ActivityView(View):
@@ -46,7 +48,7 @@ class ActivityView(View):
 
     DEFAULT_CSS = """
     ActivityView > #top { height: 1fr; }
-    ActivityView > #top > #back { width: 37; }
+    ActivityView > #top > #back { width: 35; }
     ActivityView > #detail { height: 10; }
     ActivityView > #tail { height: 3; }
     ActivityView.-narrow > #top > #back { display: none; }
@@ -81,7 +83,7 @@ class ActivityView(View):
         narrow = width < 100
         self.set_class(narrow, "-narrow")
         self.query_one("#main", LiveTable).edged("lr" if narrow else "l", ("tl", "tr" if narrow else ""))
-        self.query_one("#detail", Pane).edged("lr", ("l", "r"), ends=None if narrow else width - 37)
+        self.query_one("#detail", Pane).edged("lr", ("l", "r"), ends=None if narrow else width - 35)
         self.query_one("#detail").styles.height = max(5, min(14, (height - 6) * 2 // 5))
         self.query_one("#tail").styles.height = 4 if narrow and height >= 24 else 3
 
@@ -196,10 +198,18 @@ class ActivityView(View):
         if not self.is_attached:
             return
         self._steps[change] = (of, steps)
+        if isinstance(steps, MLConsoleError):
+            self.set_timer(_AGAIN, self._ask_again)
         one, snapshot = self.chosen(), self.snapshot
         if one is not None and one.change is not None and one.change.id == change and snapshot is not None:
             self._render_chosen(snapshot)
             self.refresh_phone(snapshot)
+
+    def _ask_again(self) -> None:
+        """What could not be read is tried again, though nothing else is new."""
+        self._round += 1
+        if self.snapshot is not None and self.display:
+            self._render_chosen(self.snapshot)
 
     # What happened while one was away.
 
@@ -207,7 +217,7 @@ class ActivityView(View):
         if self._away is None:
             seen = Seen(self.ui.workspace.root / ".mlconsole", snapshot.who, writes=not (self.ui.read_only or snapshot.status.read_only))
             self._away = Away(seen, self.ui.environment.name, snapshot.who)
-        there = self.ui.now() - self.ui.touched < _THERE
+        there = self.ui.now() - self.ui.touched < _THERE and self.ui.asleep < _THERE
         self._away.look(every, snapshot.status.at, there=there, fresh=snapshot is not self.ui.from_disk)
 
     @property

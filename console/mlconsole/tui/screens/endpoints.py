@@ -76,16 +76,20 @@ class EndpointsView(View):
         table.styles.height = "1fr"
         yield table
         with Horizontal(id="middle"):
-            yield LiveTable(_VARIANTS, "", id="variants", edges="lr", joints=("l", ""), signs=signs)
-            yield Pane("way back", id="back", edges="r", joints=("t", "r"), focusable=False, signs=signs)
+            yield LiveTable(_VARIANTS, "", id="variants", edges="l", joints=("l", ""), signs=signs)
+            yield Pane("way back", id="back", edges="lr", joints=("t", "r"), focusable=False, signs=signs)
         yield Pane("what happened here", id="happened", hint="6 for all of it", edges="lrb", signs=signs)
         yield self.phone_pane()
 
     def fit(self, width: int, height: int) -> None:
         """One pane below 100 columns; fewer lines of history on a low screen."""
-        self.set_class(width < 100, "-narrow")
-        self.query_one("#middle").styles.height = 8 if height >= 28 else 7
-        self.query_one("#happened").styles.height = 7 if height >= 28 else 5
+        narrow = width < 100
+        self.set_class(narrow, "-narrow")
+        self.query_one("#variants", LiveTable).edged("lr" if narrow else "l", ("l", "r" if narrow else ""))
+        self.query_one("#happened", Pane).edged("lrb", ("l", "r"), ends=None if narrow else width - 38)
+        # The endpoints themselves come first: on the lowest screens three of them stay in sight.
+        self.query_one("#middle").styles.height = 8 if height >= 28 else 7 if height >= 24 else 5
+        self.query_one("#happened").styles.height = 7 if height >= 28 else 5 if height >= 24 else 4
 
     # What is shown.
 
