@@ -57,7 +57,17 @@ class Server:
         self, program: Sequence[str], *, cwd: Path, environ: Mapping[str, str], compressed: bool = True, port: int | None = None
     ) -> list[str]:
         """`ssh -t` with that program at its other end; `port` is that of whatever stands in between."""
-        words = ["ssh", "-F", "none", "-tt", *(["-C"] if compressed else []), "-p", str(port or self.port), "-i", str(self.folder / "known")]
+        words = [
+            "ssh",
+            "-F",
+            "none",
+            "-tt",
+            *(["-C"] if compressed else []),
+            "-p",
+            str(port or self.port),
+            "-i",
+            str(self.folder / "known"),
+        ]
         for option in ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "IdentitiesOnly=yes", "LogLevel=ERROR", "BatchMode=yes"):
             words += ["-o", option]
         told = " ".join(f"{name}={shlex.quote(value)}" for name, value in environ.items())

@@ -265,12 +265,13 @@ class Threaded:
     def __init__(self, session: Session, plan: Any, *, typed: str | None = None) -> None:
         del typed
         self.what, self.endpoint = f"{plan.kind} {plan.endpoint}", plan.endpoint
+        self.made_from = plan.made_from_release
         self._begin(session, lambda own: changing.run(own, plan))
 
     @classmethod
     def going_back(cls, session: Session, endpoint: str) -> Threaded:
         made = cls.__new__(cls)
-        made.what, made.endpoint = f"going back {endpoint}", endpoint
+        made.what, made.endpoint, made.made_from = f"going back {endpoint}", endpoint, None
         made._begin(session, lambda own: changing.go_back_now(own, endpoint))
         return made
 

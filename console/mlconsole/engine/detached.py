@@ -32,13 +32,14 @@ class Detached:
         words = ["apply", plan.id, "--yes", *(["--confirm", typed] if typed else [])]
         self._start(session, words)
         self.what, self.endpoint = f"{plan.kind} {plan.endpoint}", plan.endpoint
+        self.made_from = plan.made_from_release
 
     @classmethod
     def going_back(cls, session: Session, endpoint: str) -> Detached:
         """Make a running or interrupted change on an endpoint go back, in a process of its own."""
         made = cls.__new__(cls)
         made._start(session, ["revert", endpoint, "--yes"])
-        made.what, made.endpoint = f"going back {endpoint}", endpoint
+        made.what, made.endpoint, made.made_from = f"going back {endpoint}", endpoint, None
         return made
 
     def _start(self, session: Session, words: list[str]) -> None:

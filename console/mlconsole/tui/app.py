@@ -90,6 +90,8 @@ class ConsoleApp(App[None]):
         self._shown, self._before = "endpoints", "endpoints"
         self._attention = -1
         self._begun: list[Detached] = []
+        self._becoming: dict[str, int] = {}
+        """Endpoints with a change that was begun here → the release that it was made on."""
         self._looking = False
         self._round = 0
         """Which environment's looks count: another one begins a new round, whatever still hangs in the old."""
@@ -273,6 +275,7 @@ class ConsoleApp(App[None]):
         self._looked = message.snapshot.status.at
         before, trouble = self.snapshot, self.trouble
         self.snapshot, self.trouble = message.snapshot, None
+        self._forget_what_is_live(message.snapshot)
         further = self.tutor is not None and self.tutor.see(message.snapshot)
         if self.tutor is not None and self.tutor.just_done:
             self.say(f"{self.signs.ok} {self.tutor.just_done}")
@@ -301,7 +304,9 @@ class ConsoleApp(App[None]):
             ended = change.ended()
             if ended is not None:
                 self._begun.remove(change)
-                self.post_message(ChangeEnded(ended, change.endpoint))
+                if ended.exit_code != 0:
+                    self._becoming.pop(change.endpoint, None)  # it never came to be: the draft stays
+                self.post_message(ChangeEnded(ended))
 
     def session(self) -> Session:
         """The opened session; for workers only, since opening reads files."""
@@ -389,6 +394,14 @@ class ConsoleApp(App[None]):
 
         self.ask(f"{endpoint}: going back", lambda session: Detached.going_back(session, endpoint), self._began)
 
+    def _forget_what_is_live(self, snapshot: Snapshot) -> None:
+        """With the very snapshot that shows the new release, the draft it was made of goes; else it would be told as outdated."""
+        for endpoint, release in list(self._becoming.items()):
+            there = snapshot.endpoint(endpoint)
+            if there is not None and there.operation is None and there.release != release:
+                del self._becoming[endpoint]
+                self._forget_draft(endpoint)
+
     def _forget_draft(self, endpoint: str) -> None:
         """A staged draft is live now: it is no draft any more. One whose change was refused or went back stays."""
         for view in self._views.values():
@@ -398,14 +411,14 @@ class ConsoleApp(App[None]):
 
     def _began(self, change: Detached) -> None:
         self._begun.append(change)
+        if change.made_from is not None:
+            self._becoming[change.endpoint] = change.made_from
         self.say(f"{change.what}: under way. It goes on when you leave; u goes back.")
         self.look()
 
     def on_change_ended(self, message: ChangeEnded) -> None:
         """A change that was begun here is over."""
         sign = self.signs.ok if message.ended.exit_code == 0 else self.signs.failing
-        if message.ended.exit_code == 0:
-            self._forget_draft(message.endpoint)
         self.say(f"{sign} {message.ended.sentence} {message.ended.next}".strip())
         self.look()
 

@@ -62,6 +62,6 @@ class Refused(Message):
 class ChangeEnded(Message):
     """A change that was begun here is over."""
 
-    def __init__(self, ended: Ended, endpoint: str) -> None:
+    def __init__(self, ended: Ended) -> None:
         super().__init__()
-        self.ended, self.endpoint = ended, endpoint
+        self.ended = ended

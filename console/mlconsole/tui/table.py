@@ -193,8 +193,8 @@ class LiveTable(Pane):
             old = before[place] if place < len(before) else ((), "")
             new = drawn[place] if place < len(drawn) else ((), "")
             if old != new:
-                for left, width in _changed(old, new, self.inner_width):
-                    self.refresh(Region(("l" in self._edges) + left, place + 1, width, 1))
+                left, width = _changed(old, new, self.inner_width)
+                self.refresh(Region(("l" in self._edges) + left, place + 1, width, 1))
 
     def _laid_out(self) -> list[tuple[Line, str]]:
         widths = self._widths
@@ -337,13 +337,17 @@ def _total(widths: Mapping[str, int]) -> int:
     return sum(width + 2 for width in widths.values())
 
 
-def _changed(old: tuple[Line, str], new: tuple[Line, str], width: int) -> list[tuple[int, int]]:
-    """The parts of a line that differ, as (left, width) counted from inside the edge; the whole line when its shape differs."""
+def _changed(old: tuple[Line, str], new: tuple[Line, str], width: int) -> tuple[int, int]:
+    """The part of a line that differs, as (left, width) counted from inside the edge; the whole line when its shape differs.
+
+    One part, however many cells changed: for each part Textual writes the line anew from its beginning to the end of that part.
+    """
     if old[1] != new[1] or [cell_len(text) for text, _ in old[0]] != [cell_len(text) for text, _ in new[0]]:
-        return [(0, width + 2)]
-    found, left = [], 1
+        return 0, width + 2
+    first, end, left = -1, 0, 1
     for before, after in zip(old[0], new[0], strict=True):
+        right = left + cell_len(after[0])
         if before != after:
-            found.append((left, cell_len(after[0])))
-        left += cell_len(after[0])
-    return found
+            first, end = (left if first < 0 else first), right
+        left = right
+    return max(0, first), end - max(0, first)
