@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -18,6 +21,17 @@ from rich.text import Text
 HERE = Path(__file__).parent
 TOOL = Path(sys.executable).parent / "mlconsole"
 WIDTH = 118
+
+CONSOLE = (
+    ("endpoints", "staging", (100, 30), ["down"]),
+    ("models", "staging", (100, 30), ["down", "1"]),
+    ("canary", "staging", (100, 30), ["down", "3", "down", "right", "right", "right"]),
+    ("plan", "staging", (80, 24), ["down", "3", "down", "T"]),
+    ("activity", "staging", (100, 30), ["6"]),
+    ("phone", "staging", (48, 20), ["down"]),
+    ("production", "production", (100, 30), []),
+)
+"""The console's pictures: name, environment, size, and the keys that lead there. A slider staged for one is still there for the next."""
 
 PICTURES = {
     "deploy": (["deploy", "relevance@4", "--traffic", "10", "--yes"],),
@@ -48,6 +62,41 @@ def draw(name: str, text: str) -> Path:
     return path
 
 
+async def draw_console(workspace: Path) -> None:
+    """The console on the running workspace, driven by key: what a person sees, with the figures of this run."""
+    from mlconsole.tui.app import ConsoleApp
+    from mlconsole.tui.start import Start
+    from mlconsole.workspace import load
+
+    settings = load(workspace)
+
+    def opened(environment: str) -> ConsoleApp:
+        return ConsoleApp(Start(settings, settings.environments[environment], None))
+
+    for name, environment, size, keys in CONSOLE:
+        app = opened(environment)
+        async with app.run_test(size=size) as pilot:
+            await until(pilot, lambda app=app: app.snapshot is not None)
+            for key in keys:
+                await pilot.press(key)
+                await pilot.pause(0.4)
+            if keys and keys[-1] in ("T", "D", "u"):
+                await until(pilot, lambda app=app: len(app.screen_stack) > 1)
+            await pilot.pause(2.5)
+            path = HERE / f"{name}.svg"
+            path.write_text(app.export_screenshot(title="mlconsole"), encoding="utf-8")
+            print(path)
+
+
+async def until(pilot: Any, true: Callable[[], bool]) -> None:
+    """Wait for something to be on the screen, at most half a minute."""
+    for _ in range(300):
+        if true():
+            return
+        await pilot.pause(0.1)
+    raise SystemExit("the console did not come so far")
+
+
 def main() -> None:
     """Make all pictures, and clean up."""
     with tempfile.TemporaryDirectory(prefix="mlconsole-pictures-") as folder:
@@ -58,7 +107,8 @@ def main() -> None:
                 text = "\n".join(run(workspace, arguments) for arguments in commands)
                 print(f"{draw(name, text)}")
                 if name == "deploy":
-                    time.sleep(12)  # so that there is something observed to be seen in the next picture
+                    time.sleep(12)  # so that there is something observed to be seen in the next pictures
+                    asyncio.run(draw_console(workspace))
         finally:
             subprocess.run([TOOL, "demo", str(workspace), "--clean"], check=True)
 
