@@ -45,6 +45,11 @@ def shaped(to: int, *, bits: float = 64_000, round_trip: float = 0.3) -> Iterato
         ready.set()
         async with server:
             await stop.wait()
+        mine = asyncio.current_task()
+        left = [task for task in asyncio.all_tasks() if task is not mine]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
     thread.start()

@@ -31,9 +31,9 @@ def choose(terminal: Terminal, version: str, seconds: float = 30.0) -> None:
     """On Models, the cursor on a version."""
     terminal.press("1")
     terminal.until("[1 Models]", version, seconds=seconds)
-    terminal.settle(0.2, 2.0)
+    terminal.settle(terminal.patience, 4.0)
     terminal.press("home")
-    terminal.settle(0.2, 2.0)
+    terminal.settle(terminal.patience, 4.0)
     to_row(terminal, version, seconds)
 
 
@@ -65,9 +65,9 @@ def observed(terminal: Terminal, seconds: float = 30.0) -> float:
 
 
 def shift(terminal: Terminal, seconds: float = 30.0) -> int:
-    """Five to the right, then the plan of what is staged; the number of its release. The console shows Canary."""
+    """One step to the right, then the plan of what is staged; the number of its release. The console shows Canary."""
     to_row(terminal, "v4", seconds)
-    terminal.press(*["right"] * 5)
+    terminal.press("right")
     terminal.until("staged", "15 %", seconds=seconds)
     terminal.press("T")
     terminal.until("nothing has happened yet", "same as", seconds=seconds)
@@ -77,6 +77,8 @@ def shift(terminal: Terminal, seconds: float = 30.0) -> int:
 
 def go_back(terminal: Terminal, seconds: float = 30.0) -> int:
     """To before the shift, by two letters; the number of its release."""
+    # While the change before is still shown as running, `u` would stop that one, without a plan: it leads to the same place.
+    terminal.until("no change", seconds=seconds)
     terminal.press("u")
     terminal.until("nothing has happened yet", "Go back to #", seconds=seconds)
     terminal.press("y")

@@ -91,6 +91,8 @@ class Terminal:
         cwd: Path | None = None,
         answers: bool = True,
     ) -> None:
+        self.patience = 0.2
+        """So long nothing comes when all is said; more over a slow line."""
         self.canvas = Canvas(columns, lines)
         self._stream = pyte.ByteStream(self.canvas)
         self._answers, self._asked = answers, b""

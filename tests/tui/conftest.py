@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mlconsole.core.traffic import Traffic
 from mlconsole.engine import detached
+from mlconsole.plugin.simulator import Fault, FaultKind, simulated_version, variant_of
 from tui import kit
 
 
@@ -51,4 +53,19 @@ def house(make_house) -> kit.House:
     kit.changed(house, ("relevance", "deploy", "3"), ("relevance", "deploy", "4", "1000"))
     house.clock.advance(60)
     house.sim.world.serve("relevance", kit.Load(400, seconds=20, slices={"language": {"en": 0.7, "de": 0.2, "pl": 0.1}}))
+    return house
+
+
+@pytest.fixture
+def busy(make_house) -> kit.House:
+    """Six endpoints: two well, one changed outside, one whose variant died, one that nobody here made, one unanswered."""
+    house = make_house("relevance", "severity", "category", "dedupe", "sentiment")
+    for name in ("relevance", "severity", "category", "dedupe", "sentiment"):
+        kit.changed(house, (name, "deploy", "3"), (name, "deploy", "4", "1000"))
+    world = house.sim.world
+    world.change_outside("category", traffic=Traffic({"v3": 5000, "v4": 5000}))
+    world.change_outside("dedupe", fail={"v3": "out of memory"})
+    found = variant_of(simulated_version("entity", "7"))
+    world.change_outside("entity", add=[found], traffic=Traffic({found.name: 10_000}))
+    world.inject(Fault(FaultKind.THROTTLE, on="serving.describe", endpoint="sentiment", times=None))
     return house

@@ -29,6 +29,7 @@ from mlconsole.tui.app import ConsoleApp
 from mlconsole.tui.frame import Bar
 from mlconsole.tui.pane import Pane
 from mlconsole.tui.start import Start
+from mlconsole.tui.table import LiveTable
 
 SIZES = ((120, 40), (100, 30), (80, 24), (60, 20), (48, 20))
 """What people have: a desk, half a desk, an old terminal, a tmux pane, a phone with its keyboard up."""
@@ -294,6 +295,19 @@ class Threaded:
 
     def ended(self) -> Ended | None:
         return self._ended
+
+
+def row(driver: Driver, name: str) -> str:
+    return driver.app.screen_stack[0].query_one(name, Bar).text
+
+
+def over(driver: Driver, name: str) -> str:
+    """The style that lies over a whole row."""
+    return driver.app.screen_stack[0].query_one(name, Bar)._over
+
+
+def main(driver: Driver) -> LiveTable:
+    return driver.app.view.query_one("#main", LiveTable)
 
 
 def grown(snapshot: Snapshot, **endpoint: Any) -> Snapshot:

@@ -176,12 +176,12 @@ async def test_a_changed_cell_draws_that_cell_and_no_other_line() -> None:
         assert width == 5
         await sheet.pilot.pause()
         assert sheet.lines()[y][left : left + width] == "  777"
-        # Each cell by itself: five cells in three lines.
+        # Five cells in three lines: these lines and no other.
         sheet.regions.clear()
         for place, column in ((0, "n"), (0, "text"), (5, "n"), (6, "n"), (6, "extra")):
             changed[place] = Row(f"k{place}", {**changed[place].cells, column: "88"})
         sheet.table.fill(changed)
-        assert sorted(y for y, _, _ in sheet.drawn()) == [2, 2, 7, 8, 8]
+        assert {y for y, _, _ in sheet.drawn()} == {2, 7, 8}
         await sheet.pilot.pause()
         assert all("88" in sheet.lines()[y] for y in (2, 7, 8))
 

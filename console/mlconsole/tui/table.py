@@ -71,6 +71,8 @@ class LiveTable(Pane):
         self._all: list[Row] = []
         self._rows: list[Row] = []
         self._filter = ""
+        self._filled = False
+        """Something is known; before, an empty table does not say that there is nothing."""
         self._sort: tuple[str, Callable[[Row], Any]] | None = None
         self._cursor = 0
         self._widths: dict[str, int] = {}
@@ -85,7 +87,7 @@ class LiveTable(Pane):
 
     def fill(self, rows: Sequence[Row], *, dimmed: bool = False) -> None:
         """Other rows; only the cells that differ on screen are drawn anew."""
-        self._all = list(rows)
+        self._all, self._filled = list(rows), True
         redraw = dimmed != self.dimmed
         self.dimmed = dimmed
         self._arrange(redraw=redraw)
@@ -209,6 +211,8 @@ class LiveTable(Pane):
         return drawn
 
     def _nothing(self) -> Sequence[Line]:
+        if not self._filled:
+            return []
         return self._empty if not self._all else [line((f"nothing fits “{self._filter}”", DIM))]
 
     def _lengths(self, rows: Sequence[Row]) -> Mapping[str, int]:

@@ -47,7 +47,7 @@ class View(Vertical):
         self.call_after_refresh(self._rendered_anew)
 
     def _rendered_anew(self) -> None:
-        if self.is_attached and self.display:
+        if self.is_running and self.display and self.children:  # not while it is taken away
             self.ui.render_all()
 
     # What a view tells.
