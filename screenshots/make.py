@@ -1,17 +1,21 @@
 """Pictures of the running program: starts the sample workspace on real servers, runs real commands, and draws what they printed.
 
-`make screenshots` writes `screenshots/*.svg`. Nothing in a picture is typed in; pids, ports and figures are those of the run.
+`make screenshots` writes `screenshots/*.svg`, and `*.png` where `rsvg-convert` is installed (the README shows those: they look the same
+everywhere). Nothing in a picture is typed in; pids, ports and figures are those of the run.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +28,19 @@ WIDTH = 118
 
 CONSOLE = (
     ("endpoints", "staging", (100, 30), ["down"]),
+    ("endpoints-80x24", "staging", (80, 24), ["down"]),
     ("models", "staging", (100, 30), ["down", "1"]),
     ("canary", "staging", (100, 30), ["down", "3", "down", "right", "right", "right"]),
     ("plan", "staging", (80, 24), ["down", "3", "down", "T"]),
-    ("activity", "staging", (100, 30), ["6"]),
     ("phone", "staging", (48, 20), ["down"]),
+    ("canary-going", "staging", (100, 30), ["down", "3", "escape"]),
+    ("activity", "staging", (100, 30), ["6"]),
     ("production", "production", (100, 30), []),
 )
 """The console's pictures: name, environment, size, and the keys that lead there. A slider staged for one is still there for the next."""
+
+GOING = ["deploy", "relevance@6", "--traffic", "10", "--yes"]
+"""The change that the picture `canary-going` is taken in the middle of. It goes back by itself: afterwards all is as it was."""
 
 PICTURES = {
     "deploy": (["deploy", "relevance@4", "--traffic", "10", "--yes"],),
@@ -57,9 +66,37 @@ def draw(name: str, text: str) -> Path:
     with Path(os.devnull).open("w") as nowhere:
         console = Console(record=True, width=WIDTH, file=nowhere, force_terminal=True, legacy_windows=False)
         console.print(Text.from_ansi(text), end="")
-        path = HERE / f"{name}.svg"
-        console.save_svg(str(path), title="mlconsole", unique_id=name)
+        return keep(name, console.export_svg(title="mlconsole", unique_id=name))
+
+
+def keep(name: str, svg: str) -> Path:
+    """Write a picture, and the same as PNG."""
+    path = HERE / f"{name}.svg"
+    path.write_text(steady(svg), encoding="utf-8")
+    if shutil.which("rsvg-convert"):
+        subprocess.run(["rsvg-convert", "--zoom", "0.8", str(path), "--output", str(path.with_suffix(".png"))], check=True)
     return path
+
+
+def steady(svg: str) -> str:
+    """Each word in its own place: what draws an SVG may drop blanks at an edge, know no `textLength`, and have another font."""
+
+    def placed(found: re.Match[str]) -> str:
+        head, x, middle, length, tail, text = found.groups()
+        chars = re.findall(r"&[^;]+;|.", text)
+        cell = float(length) / max(1, len(chars))
+        pieces, begin = [], 0
+        for blank, run in groupby(chars, lambda char: char == "&#160;"):
+            word = list(run)
+            if not blank:
+                pieces.append(f"{head}{float(x) + begin * cell:g}{middle}{len(word) * cell:g}{tail}{''.join(word)}</text>")
+            begin += len(word)
+        return "".join(pieces)
+
+    svg = re.sub(r'(<text class="[^"]*" x=")([\d.]+)(" y="[^"]*" textLength=")([\d.]+)("[^>]*>)([^<]*)</text>', placed, svg)
+    # The size at which DejaVu Sans Mono, where there is no Fira Code, is as wide as a cell.
+    svg = svg.replace("font-family: Fira Code, monospace;", "font-family: Fira Code, DejaVu Sans Mono, monospace;")
+    return svg.replace("font-size: 20px", "font-size: 20.26px")
 
 
 async def draw_console(workspace: Path) -> None:
@@ -82,10 +119,15 @@ async def draw_console(workspace: Path) -> None:
                 await pilot.pause(0.4)
             if keys and keys[-1] in ("T", "D", "u"):
                 await until(pilot, lambda app=app: len(app.screen_stack) > 1)
-            await pilot.pause(2.5)
-            path = HERE / f"{name}.svg"
-            path.write_text(app.export_screenshot(title="mlconsole"), encoding="utf-8")
-            print(path)
+            going = None
+            if name == "canary-going":
+                going = subprocess.Popen([TOOL, *GOING], cwd=workspace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                await until(pilot, lambda app=app: "step 1" in app.export_screenshot(simplify=True).replace("&#160;", " "))
+            else:
+                await pilot.pause(2.5)
+            print(keep(name, app.export_screenshot(title="mlconsole")))
+            if going is not None:
+                going.wait(60)
 
 
 async def until(pilot: Any, true: Callable[[], bool]) -> None:
@@ -108,6 +150,8 @@ def main() -> None:
                 print(f"{draw(name, text)}")
                 if name == "deploy":
                     time.sleep(12)  # so that there is something observed to be seen in the next pictures
+                    run(workspace, ["--env", "production", "local", "up"])
+                    run(workspace, ["--env", "production", "deploy", "relevance@3", "--confirm", "relevance", "--reason", "first version"])
                     asyncio.run(draw_console(workspace))
         finally:
             subprocess.run([TOOL, "demo", str(workspace), "--clean"], check=True)

@@ -13,7 +13,19 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import NoReturn
 
-from tests.bench import killing, latency, memory, registry, reverting, shifting, split, start_up
+from tests.bench import (
+    console_link,
+    console_screen,
+    console_start,
+    killing,
+    latency,
+    memory,
+    registry,
+    reverting,
+    shifting,
+    split,
+    start_up,
+)
 from tests.bench.figures import Figure, Measurement, machine
 from tests.bench.house import ROOT
 
@@ -26,6 +38,9 @@ MEASUREMENTS: Mapping[str, Measurement] = {
     "memory": memory.measure,
     "registry": registry.measure,
     "killing": killing.measure,
+    "console-start": console_start.measure,
+    "console-screen": console_screen.measure,
+    "console-link": console_link.measure,
 }
 RESULTS = ROOT / "bench-results" / "latest.json"
 _SIGNS = {True: "✔", False: "✖", None: " "}

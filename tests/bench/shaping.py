@@ -38,7 +38,8 @@ def shaped(to: int, *, bits: float = 64_000, round_trip: float = 0.3) -> Iterato
     async def serve() -> None:
         async def called(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             further, back = await asyncio.open_connection("127.0.0.1", to)
-            await asyncio.gather(_pass_on(line, "up", reader, back), _pass_on(line, "down", further, writer))
+            with suppress(asyncio.CancelledError):
+                await asyncio.gather(_pass_on(line, "up", reader, back), _pass_on(line, "down", further, writer))
 
         server = await asyncio.start_server(called, "127.0.0.1", 0, limit=_PIECE)
         line.port = server.sockets[0].getsockname()[1]
