@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
+# The tests start this program a thousand times: compiling it anew each time would take longer than all else.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo demo-clean demo-headless test check format bench bench-long screenshots clean
 
 help:  ## this list
