@@ -34,7 +34,7 @@ CONSOLE = (
     ("plan", "staging", (80, 24), ["down", "3", "down", "T"]),
     ("phone", "staging", (48, 20), ["down"]),
     ("canary-going", "staging", (100, 30), ["down", "3", "escape"]),
-    ("activity", "staging", (100, 30), ["6"]),
+    ("activity", "staging", (100, 30), ["6", "home"]),
     ("production", "production", (100, 30), []),
 )
 """The console's pictures: name, environment, size, and the keys that lead there. A slider staged for one is still there for the next."""
@@ -122,7 +122,9 @@ async def draw_console(workspace: Path) -> None:
             going = None
             if name == "canary-going":
                 going = subprocess.Popen([TOOL, *GOING], cwd=workspace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                await until(pilot, lambda app=app: "step 1" in app.export_screenshot(simplify=True).replace("&#160;", " "))
+                while "under" not in app.export_screenshot(simplify=True):
+                    await pilot.press("r")
+                    await pilot.pause(0.1)
             else:
                 await pilot.pause(2.5)
             print(keep(name, app.export_screenshot(title="mlconsole")))

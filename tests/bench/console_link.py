@@ -39,7 +39,6 @@ def measure(long: bool, say: Say) -> Iterator[Figure]:
                     waits, seconds = _story(terminal)
                 sent, came = line.bytes["up"], line.bytes["down"]
             made.revert(1)
-            made.remove("v4")
             longest = max(waits, key=lambda name: waits[name])
             told = f"{came / 1024:.0f} KB to the screen, {sent / 1024:.0f} KB from it, {seconds:.0f} s"
             yield Figure(f"the story over {how} on a bad line", told, values={"down": came, "up": sent, "seconds": seconds})

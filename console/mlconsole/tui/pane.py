@@ -72,9 +72,9 @@ def style(text: str) -> Style:
 
 @lru_cache(maxsize=4096)
 def strip_of(spans: Line, width: int, over: str = "") -> Strip:
-    """A line as Textual draws it: cut or filled to `width`; with a style laid `over` all of it."""
+    """A line as Textual draws it: cut or filled to `width`; with a style laid `over` all of it, in which colours would be blocks."""
     base = style(over)
-    strip = Strip([Segment(text, base + style(words) if over else style(words)) for text, words in spans if text])
+    strip = Strip([Segment(text, base + style(words).without_color if over else style(words)) for text, words in spans if text])
     return strip.adjust_cell_length(width, base if over else None)
 
 
