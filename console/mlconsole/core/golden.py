@@ -84,7 +84,7 @@ def _near(wanted: float, found: float, tolerance: float) -> bool:
 
 def _told(value: Json) -> str:
     try:
-        text = f"{value:.6g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False, default=str)
+        text = f"{value:.6g}" if isinstance(value, float) and math.isfinite(value) else json.dumps(value, ensure_ascii=False, default=str)
     except (TypeError, ValueError, RecursionError):
         text = f"a {type(value).__name__}"
     return neutralise(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
