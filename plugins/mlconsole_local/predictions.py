@@ -26,8 +26,6 @@ _MARGIN = 45.0
 _GRACE = 10.0
 """Seconds after which a server's line without a gateway's stands alone: the gateway was killed before it wrote its own."""
 _LATE = 300.0
-_ORIGINAL_SOON = 1.0
-"""Seconds within which the gateway has written the line of a request whose copy is known already (it writes every 0.2 s)."""
 _SLACK = 0.05
 """Seconds. Both logs are in the order in which requests end, so what a line was made of was written before; this is for rounding only."""
 _SERVER_LINES = 50_000
@@ -138,13 +136,10 @@ def _join(
             state.alone["\n".join(key)] = now + _LATE  # A server may still be at it after the consumer was told 504, or hung up.
         found.append(_observed(value, variant, half))
     until = now if caught_up else latest
-    # A copy is on disk at once, its original only when the gateway next writes: told early, copies would look like too many.
-    early = [row for row in copies if float(row["time"]) > latest and now - float(row["time"]) < _ORIGINAL_SOON]
-    due = [row for row in copies if row not in early] if early else copies
     room = max(0, limit - len(found))
-    found += [_copy(row) for row in due[:room]]
-    all_told = len(due) <= room
-    state.waiting = [*due[room:], *early]
+    found += [_copy(row) for row in copies[:room]]
+    state.waiting = copies[room:]
+    all_told = not state.waiting
     for key, left in by_key.items():
         for row in left:
             if state.alone.pop("\n".join(key), None) is not None:

@@ -27,6 +27,10 @@ _ENOUGH = 400
 """Requests after which an observed share is judged (at 10 %: ± 6 points of a percent at four standard errors)."""
 
 
+_COPIES = 1200
+"""The same for copies: they are told up to 0.2 s before their originals, which has to be little beside all of them."""
+
+
 @dataclass
 class _Checks:
     run: Run
@@ -88,7 +92,7 @@ def _story(run: Run, session: Session, checks: _Checks) -> None:
     _do(session, plan_traffic(session, "relevance", {}, slice_value=("language", "pl"), clear_slice=True))
 
     _do(session, plan_traffic(session, "relevance", {"v4": 0}, shadow=Shadow("v4", 5000)))
-    until(session, f"{_ENOUGH} requests under the shadow", 60.0, lambda: show(session, "relevance").requests >= _ENOUGH, run.say)
+    until(session, f"{_COPIES} requests under the shadow", 60.0, lambda: show(session, "relevance").requests >= _COPIES, run.say)
     view = show(session, "relevance")
     copies = view.shadow.observed if view.shadow else None
     seen = Shares(view.requests, {"v4": round((copies or 0) * view.requests / 10_000)})
