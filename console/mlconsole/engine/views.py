@@ -188,6 +188,9 @@ class StatusView:
     trouble: str = ""
     """Why the backend could not say which endpoints there are; empty when it could."""
     trouble_next: str = ""
+    watcher: WatcherView = field(default_factory=lambda: WatcherView(alive=False))
+    alarms: tuple[AlarmView, ...] = ()
+    """Those that are not closed, worst first."""
 
     @property
     def blind(self) -> bool:
@@ -282,6 +285,295 @@ class VersionView:
 
 
 @dataclass(frozen=True)
+class AnswerView:
+    """One question answered: `core.health.Answer` for a face. `verdict` is `pass`, `fail`, `inconclusive`, `no_data`, `error`."""
+
+    question: str
+    verdict: str
+    pages: bool
+    endpoint: str = ""
+    variant: str = ""
+    slice: str = ""
+    subject: str = ""
+    value: float | None = None
+    usual: float | None = None
+    limit: float | None = None
+    n: int = 0
+    need: int = 0
+    seconds: float = 0.0
+    since: datetime | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class FiguresView:
+    """Figures of an endpoint, a variant or a slice; None is *no data*. Shares from 0 to 1, latency in ms, rate in requests a second."""
+
+    n: int = 0
+    seconds: float = 0.0
+    rate: float | None = None
+    errors: float | None = None
+    p95: float | None = None
+    same: float | None = None
+    over: float | None = None
+    lowest: float | None = None
+    highest: float | None = None
+
+
+@dataclass(frozen=True)
+class SliceView:
+    """How a slice is; `slice` is `KEY=VALUE`, `""` for all, `other` for the small ones pooled (`pooled` names them)."""
+
+    slice: str
+    verdict: str
+    figures: FiguresView
+    usual: FiguresView
+    worst: AnswerView | None = None
+    pooled: tuple[str, ...] = ()
+    need: int = 0
+    """While it recovers: how many good predictions are still wanted before it counts as well."""
+
+
+@dataclass(frozen=True)
+class TrendView:
+    """A figure over time: one value for each `step` seconds from `begin` on, None where there was nothing. `usual` is a line of its own."""
+
+    name: str
+    """`same output`, `errors`, `over threshold`, `p95`, or a probe's name."""
+    unit: str
+    """`%` (values from 0 to 1), `ms`, or a probe's own."""
+    begin: datetime
+    step: float
+    values: tuple[float | None, ...]
+    usual: float | None = None
+
+
+@dataclass(frozen=True)
+class MarkView:
+    """Something that happened while a trend ran: a change, a probe's event, an alarm, an action."""
+
+    at: datetime
+    kind: str
+    """`change`, `probe`, `alarm`, `action`, `outside`."""
+    text: str
+    endpoint: str = ""
+
+
+@dataclass(frozen=True)
+class ProbeView:
+    """A dependency. `ok` None: not known (never asked, or it can't be asked), which `text` tells."""
+
+    name: str
+    kind: str
+    ok: bool | None
+    text: str
+    since: datetime | None
+    """Since when it is so."""
+    looked: datetime | None
+    endpoints: tuple[str, ...] = ()
+    repair: str = ""
+    """The action that mends it; empty: none is known."""
+    value: float | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class HistogramView:
+    """Scores now beside the baseline's: shares from 0 to 1 of each bin."""
+
+    edges: tuple[float, ...]
+    now: tuple[float, ...]
+    baseline: tuple[float, ...]
+    n: int
+    psi: float | None = None
+
+
+@dataclass(frozen=True)
+class PairView:
+    """One pair of a consumer's answer and the copy's."""
+
+    request_id: str
+    time: datetime
+    slice: str
+    live: float | None
+    shadow: float | None
+    live_ms: float
+    shadow_ms: float
+
+
+@dataclass(frozen=True)
+class PairsView:
+    """A shadow's answers beside those that consumers got, joined by request id. Shares from 0 to 1."""
+
+    live: str
+    shadow: str
+    n: int
+    seconds: float
+    agree: float | None
+    """Within `tolerance`."""
+    tolerance: float
+    mean_difference: float | None
+    flips: Mapping[str, tuple[int, int]]
+    """Slice → flips over the threshold, pairs."""
+    slower_ms: float | None
+    """Median of the copy's latency minus the original's."""
+    unpaired: int
+    """Copies whose original was not seen, and originals that should have had a copy as far as can be told."""
+    failed: int
+    """Pairs of which only the copy failed."""
+    worst: tuple[PairView, ...] = ()
+
+
+@dataclass(frozen=True)
+class FindingView:
+    """One finding of an alarm."""
+
+    question: str
+    endpoint: str
+    variants: tuple[str, ...]
+    slices: tuple[str, ...]
+    since: datetime
+    seen: datetime
+    text: str
+    value: float | None
+    usual: float | None
+    n: int
+    well: bool
+    proven: Mapping[str, int]
+    subject: str = ""
+
+
+@dataclass(frozen=True)
+class TriageView:
+    """An alarm by rule and in words, line by line, and what would help."""
+
+    title: str
+    """`ALL PREDICTIONS IDENTICAL`."""
+    lines: tuple[tuple[str, str], ...]
+    """What → told: `versions`, `languages`, `endpoints`, `usual`, `effect`, `last change`, `just before`."""
+    revert_helps: bool | None
+    """None: it can't be told."""
+    revert: str
+    """Why going back would help, or would NOT."""
+    fix: str = ""
+    """The action that would; empty where none is known."""
+    fix_told: str = ""
+    effect: int = 0
+    """Predictions that were wrong so far."""
+    ordinary: str = ""
+    """What an ordinary alarm says: `errors 0.2 %, p95 31 ms: every ordinary alarm says OK`."""
+
+
+@dataclass(frozen=True)
+class AlarmView:
+    """One trouble, by its number. `state`: `firing`, `recovering`, `closed`."""
+
+    number: int
+    environment: str
+    state: str
+    title: str
+    question: str
+    endpoints: tuple[str, ...]
+    since: datetime
+    opened: datetime
+    findings: tuple[FindingView, ...]
+    triage: TriageView
+    acknowledged_by: str = ""
+    acknowledged_at: datetime | None = None
+    acknowledged_text: str = ""
+    closed: datetime | None = None
+    closed_by: str = ""
+    told: tuple[str, ...] = ()
+    """Whom it was told, and when: `paged ops 08:53`."""
+    events: tuple[tuple[datetime, str], ...] = ()
+    """What happened in it, oldest first."""
+
+
+@dataclass(frozen=True)
+class EndpointHealthView:
+    """How an endpoint does. `verdict` as for `AnswerView`; `title` says a fail in one or two words (`identical`, `errors de`)."""
+
+    endpoint: str
+    verdict: str
+    title: str
+    figures: FiguresView
+    usual: FiguresView
+    slices: tuple[SliceView, ...] = ()
+    """Worst first; the first one is all requests (`""`)."""
+    answers: tuple[AnswerView, ...] = ()
+    variants: Mapping[str, FiguresView] = field(default_factory=dict)
+    trends: tuple[TrendView, ...] = ()
+    marks: tuple[MarkView, ...] = ()
+    histogram: HistogramView | None = None
+    pairs: PairsView | None = None
+    alarm: int | None = None
+    """The alarm that it is part of, firing or recovering."""
+    since: datetime | None = None
+    """Since when it is as `verdict` says, where that is known."""
+
+
+@dataclass(frozen=True)
+class WatcherView:
+    """Who watches the environment. `alive` False: nobody does, `since` then (None: nobody ever did)."""
+
+    alive: bool
+    who: str = ""
+    """`guardian@bastion-1 (pid 4188)`."""
+    since: datetime | None = None
+    beat: datetime | None = None
+    channels: tuple[str, ...] = ()
+    """Whom it would tell; empty: nobody would be paged."""
+    trouble: str = ""
+    """What keeps it from watching wholly, a channel that fails."""
+
+
+@dataclass(frozen=True)
+class ActionRunView:
+    """A run of an action. `state`: `asked`, `running`, `done`, `failed`."""
+
+    id: str
+    action: str
+    state: str
+    who: str
+    started: datetime
+    ended: datetime | None
+    told: str
+    """What it did, or why it failed, with its check."""
+    alarm: int | None = None
+    probe: str = ""
+
+
+@dataclass(frozen=True)
+class HealthView:
+    """The health of an environment at a moment."""
+
+    at: datetime
+    as_of: datetime | None
+    """The newest prediction that it knows."""
+    endpoints: tuple[EndpointHealthView, ...]
+    """Worst first."""
+    alarms: tuple[AlarmView, ...] = ()
+    """Firing, then recovering; those closed in the last day after them."""
+    probes: tuple[ProbeView, ...] = ()
+    watcher: WatcherView = field(default_factory=lambda: WatcherView(alive=False))
+    runs: tuple[ActionRunView, ...] = ()
+    """Running ones, and those of the last day, newest first."""
+    trouble: str = ""
+    """Why nothing, or not all, is known: predictions can't be read."""
+    minutes: float = 60.0
+    """The time that trends are of."""
+
+    def endpoint(self, name: str) -> EndpointHealthView | None:
+        """The health of the endpoint of that name."""
+        return next((one for one in self.endpoints if one.endpoint == name), None)
+
+    @property
+    def open_alarms(self) -> tuple[AlarmView, ...]:
+        """Those that are not closed."""
+        return tuple(one for one in self.alarms if one.state != "closed")
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """Everything the screens show, taken at one moment. The last one lies on disk, so that a first frame shows the last known state."""
 
@@ -302,6 +594,8 @@ class Snapshot:
     shadow: bool = False
     seen: datetime | None = None
     """When the backend was last really seen; None: never, as far as is known."""
+    health: HealthView | None = None
+    """None: this environment's plugins tell nothing that health could be judged by."""
 
     def endpoint(self, name: str) -> EndpointView | None:
         """The endpoint of that name."""

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 ROLES = ("serving", "traffic", "predictions", "lifecycle", "actions")
 """The roles there are, by the names that `mlconsole.yaml` binds."""
 
+KINDS = ("probe", "notifier")
+"""Roles that are not bound to an environment but made where mlconsole.yaml says `kind: NAME`: each such plugin plays one, and its options are
+that probe's or notifier's own."""
+
 GROUP = "mlconsole.plugins"
 """The entry-point group in which plugins are found, ours and a stranger's alike."""
 
@@ -44,4 +48,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["GROUP", "ROLES", "Context", "Option", "Plugin"]
+__all__ = ["GROUP", "KINDS", "ROLES", "Context", "Option", "Plugin"]

@@ -236,6 +236,8 @@ class Observation:
     fields: Mapping[str, Json] = field(default_factory=dict)
     error: str = ""
     """Why it failed, as far as the logs say (foreign text)."""
+    application: bool = False
+    """An application logged it itself: no model need have been asked."""
 
 
 @dataclass(frozen=True)
@@ -336,4 +338,63 @@ class Actions(Protocol):
 
     def actions(self) -> Sequence[Action]:
         """All of them."""
+        ...
+
+
+@runtime_checkable
+class Addresses(Protocol):
+    """A lifecycle role whose companion services other parts may have to find: a probe's address `@redis-embeddings` is asked here."""
+
+    def address(self, service: str) -> str | None:
+        """`127.0.0.1:6379` of that service; None where there is none of that name."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What a probe saw. `ok` None: it could not ask (a wrong address, no permission), which is no failure of what it looks at."""
+
+    ok: bool | None
+    text: str
+    """`0 keys, wanted at least 1 338`: what is, against what is wanted. Foreign text in it is neutralised by who shows it."""
+    value: float | None = None
+    """The figure that a trend is drawn of: keys, ms; None where there is none."""
+    unit: str = ""
+
+
+@runtime_checkable
+class Probe(Protocol):
+    """A check of something that endpoints depend on; made from its options, asked again and again. Factory role name: `probe`."""
+
+    def look(self, timeout: float) -> Sighting:
+        """Look once, within `timeout` seconds. A dependency that does not answer is a sighting with `ok=False`, not an exception."""
+        ...
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that people have to be told. The first 60 characters of `title` say it all; `key` is the same for the same notice, so that
+    a receiver may drop a second copy."""
+
+    key: str
+    title: str
+    lines: Sequence[str]
+    severity: str
+    """`page`, `recovered`, `info`."""
+    environment: str
+    alarm: int | None = None
+    fields: Mapping[str, Json] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Notifier(Protocol):
+    """A way to tell people; made from its options. Factory role name: `notifier`."""
+
+    def send(self, notice: Notice, timeout: float) -> None:
+        """Hand it over, within `timeout` seconds.
+
+        Raises:
+            Unavailable, Throttled: try again later.
+            Refused, InvalidRequest: trying again will not help.
+        """
         ...
