@@ -55,9 +55,9 @@ $(VENV)/bin/python:
 		echo "$(PYTHON) can't make a virtual environment. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
-	@began=$$(date +%s); echo "1/4 python environment   the first time about 1 min ..."; \
+	@began=$$(date +%s); echo "1/5 python environment   the first time about 1 min ..."; \
 		$(BIN)/pip install --quiet --disable-pip-version-check -e '.[demo]' && \
-		echo "1/4 python environment   ok $$(( $$(date +%s) - began )) s" && touch $@
+		echo "1/5 python environment   ok $$(( $$(date +%s) - began )) s" && touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	@echo "installing the tools for development (the first time about 1 min) ..."

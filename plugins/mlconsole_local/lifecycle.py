@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from mlconsole.plugin.roles import Part
 from mlconsole_local.bootstrap import envoy_binary
 from mlconsole_local.gateway import Gateway
 from mlconsole_local.replays import Replays
-from mlconsole_local.services import Services
+from mlconsole_local.services import Service, Services
 from mlconsole_local.serving import reroute, state, why
 from mlconsole_local.state import LOOPBACK, locked
 from mlconsole_local.store import kept
@@ -26,6 +26,7 @@ _GRACE = 5.0
 _COMING_UP = 30.0
 """Seconds that all servers together get to come up."""
 _POLL = 0.02
+_GATEWAY = "gateway"
 
 
 class LocalLifecycle:
@@ -54,7 +55,7 @@ class LocalLifecycle:
                     self._services.remove(service.name)
             for name, settings in configured.items():
                 try:
-                    self._service(name, settings)
+                    ensure_service(self._services, self._workspace, name, settings)
                 except BackendError as error:
                     lost = lost or error
             self._gateway.ensure(port=self._options.get("port"))
@@ -68,6 +69,7 @@ class LocalLifecycle:
                 except BackendError as error:
                     lost = lost or error
         self._wait(servers)
+        self._replay_again()
         if lost is not None:
             raise type(lost)(f"{lost.message.rstrip('.')}. Everything else is up.", next=lost.next)
         return self.parts()
@@ -84,13 +86,25 @@ class LocalLifecycle:
                 self._services.stop(service.name)
         return stopped
 
+    def address(self, service: str) -> str | None:
+        """See `plugin.roles.Addresses`: of a companion service (`127.0.0.1:6379`), also of one that does not answer just now; and of the
+        gateway, unless a service is called so."""
+        known = self._services.connections().get(service)
+        if known is None and service == _GATEWAY:
+            info = self._gateway.info()
+            return f"{LOOPBACK}:{info.port}" if info is not None else None
+        return known
+
     def parts(self) -> Sequence[Part]:
         """Gateway, servers, services, replays."""
         return [*self._gateway_part(), *self._server_parts(), *self._service_parts(), *self._replay_parts()]
 
-    def _service(self, name: str, settings: Any) -> None:
-        vectors = Path(settings["load"])
-        self._services.ensure_redis(name, vectors if vectors.is_absolute() else self._workspace / vectors, prefix=settings["prefix"])
+    def _replay_again(self) -> None:
+        """Traffic that nobody switched off goes on, once there are servers that can answer it."""
+        info = self._gateway.info()
+        if info is not None and info.ready:
+            with locked(self._root, seconds=30.0):
+                self._replays.again(info.url)
 
     def _now(self, spec: Spec) -> Spec:
         """What that server has to be today: services may have moved, and so may the workspace with our copies in it."""
@@ -151,3 +165,8 @@ class LocalLifecycle:
                 detail = f"pid {replay.pid}, {replay.rate:g} a second, {replay.sent} sent, {replay.failed} failed"
                 parts.append(Part(f"traffic to {replay.endpoint}", "running", detail, healthy=True))
         return parts
+
+
+def ensure_service(services: Services, workspace: Path, name: str, settings: Mapping[str, Any], *, again: bool = False) -> Service:
+    """Let a companion service run as the workspace configures it; with `again` it is filled even when it is full. See `ensure_redis`."""
+    return services.ensure_redis(name, workspace / settings["load"], prefix=settings["prefix"], again=again)

@@ -26,6 +26,8 @@ _MARGIN = 45.0
 _GRACE = 10.0
 """Seconds after which a server's line without a gateway's stands alone: the gateway was killed before it wrote its own."""
 _LATE = 300.0
+_ORIGINAL_SOON = 1.0
+"""Seconds within which the gateway has written the line of a request whose copy is known already (it writes every 0.2 s)."""
 _SLACK = 0.05
 """Seconds. Both logs are in the order in which requests end, so what a line was made of was written before; this is for rounding only."""
 _SERVER_LINES = 50_000
@@ -85,7 +87,9 @@ class PredictionReader:
         """
         state = _Cursor.of(cursor)
         limit = max(1, limit)
-        held_back = sum(bool(row.get("shadow")) for row in state.waiting)  # Their turn is now: they must not pile up in the cursor.
+        # Copies that found no room: their turn is now, and they must not pile up in the cursor. Those that wait for their originals take no
+        # room from the gateway's lines: read too slowly, the servers' logs would be rotated away before we get there.
+        held_back = sum(bool(row.get("due")) for row in state.waiting)
         gateway = read(self._layout.gateway / ACCESS_LOG, state.offsets.get(_GATEWAY, {}), max(1, limit - held_back))
         horizon = float("inf") if gateway.at_end or not gateway.lines else max(_end(line.value) for line in gateway.lines) + _SLACK
         servers = {_name(log): read(log, state.offsets.get(_name(log), {}), _SERVER_LINES, horizon) for log in self._server_logs()}
@@ -136,10 +140,16 @@ def _join(
             state.alone["\n".join(key)] = now + _LATE  # A server may still be at it after the consumer was told 504, or hung up.
         found.append(_observed(value, variant, half))
     until = now if caught_up else latest
+    # A copy is on disk at once, its original only when the gateway next writes: told early, copies would look like too many.
+    due: list[dict[str, Any]] = []
+    early: list[dict[str, Any]] = []
+    for row in copies:
+        is_due = row.get("due") or _end(row) <= latest or (caught_up and now - _end(row) >= _ORIGINAL_SOON)
+        (due if is_due else early).append(row)
     room = max(0, limit - len(found))
-    found += [_copy(row) for row in copies[:room]]
-    state.waiting = copies[room:]
-    all_told = not state.waiting
+    found += [_copy(row) for row in due[:room]]
+    all_told = len(due) <= room
+    state.waiting = [*({**row, "due": True} for row in due[room:]), *early]
     for key, left in by_key.items():
         for row in left:
             if state.alone.pop("\n".join(key), None) is not None:

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mlconsole.plugin.resp import Redis, RedisError
 from mlconsole_local.artifact import Column, Preprocess
 from mlconsole_local.protocol import FLOATS, BadRequest, Request
-from mlconsole_local.resp import Redis, RedisError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -145,7 +145,7 @@ class Inputs:
                 result[index] = np.mean(known, axis=0)
         return result
 
-    def _call(self, *command: bytes) -> bytes | int | list[bytes | None] | None:
+    def _call(self, *command: bytes) -> Any:
         name = self._step.connection
         if self._address is None:
             raise NoConnection(f'connection "{name}" was not given')

@@ -2,6 +2,9 @@
 
 It sends the events in their order, over and over, at a steady rate whatever the answers are, as a consumer would: through the gateway,
 over connections that stay open. It never tries again: what failed is counted as failed.
+
+Events can be left out while it runs (`--filter FILE`, looked at each second): their places in time stay empty, so that the others go on at
+their old rate.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from mlconsole_local.state import write_json
+from mlconsole_local.state import read_json, write_json
 
 _WORKERS = 8
 _TIMEOUT = 30.0
@@ -36,6 +39,27 @@ class Event:
     identity: str
     body: bytes
     headers: Mapping[str, bytes]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What it can be left out by: its slices, and its inputs by their names."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which events are sent: those with one of `only` (any, when it is empty) and none of `without`; pairs of a label and its value."""
+
+    without: tuple[tuple[str, str], ...] = ()
+    only: tuple[tuple[str, str], ...] = ()
+
+    def passes(self, event: Event) -> bool:
+        """Whether it is sent."""
+        has = event.labels.items()
+        return not any(pair in has for pair in self.without) and (not self.only or any(pair in has for pair in self.only))
+
+    @staticmethod
+    def read(path: Path) -> Filter:
+        """What that file says; nothing is left out where there is none."""
+        found = read_json(path) or {}
+        return Filter(*(tuple((str(key), str(value)) for key, value in found.get(name) or ()) for name in ("without", "only")))
 
 
 @dataclass
@@ -52,13 +76,14 @@ class Counts:
 class Replay:
     """One replay."""
 
-    def __init__(self, events: Sequence[Event], url: str, endpoint: str, rate: float) -> None:
-        """`rate` in requests per second; `url` is the gateway's."""
+    def __init__(self, events: Sequence[Event], url: str, endpoint: str, rate: float, left_out: Path | None = None) -> None:
+        """`rate` in requests per second; `url` is the gateway's; `left_out` is where a `Filter` may be written while it runs."""
         address = urlsplit(url)
         self._host, self._port = address.hostname or "127.0.0.1", address.port or 80
         self._path = f"/v2/models/{endpoint}/infer"
         self._events = events
         self._rate = rate
+        self._left_out = left_out
         self._run = secrets.token_hex(4)
         self._queue: queue.Queue[tuple[str, Event] | None] = queue.Queue(maxsize=max(_WORKERS, int(rate)))
         self._lock = threading.Lock()
@@ -70,17 +95,20 @@ class Replay:
         workers = [threading.Thread(target=self._work, daemon=True) for _ in range(_WORKERS)]
         for worker in workers:
             worker.start()
-        began, written = time.time(), 0.0
+        began, written, chosen = time.time(), 0.0, Filter()
         for number, due in self._schedule():
+            if due - written >= 1.0 or not number:
+                written = due
+                chosen = Filter.read(self._left_out) if self._left_out is not None else chosen
+                self._tell(status, "running", began)
             event = self._events[number % len(self._events)]
+            if not chosen.passes(event):
+                continue
             try:
                 self._queue.put_nowait((f"replay-{self._run}-{number}-{event.identity}"[:128], event))
             except queue.Full:
                 with self._lock:
                     self._counts.late += 1
-            if due - written >= 1.0 or not number:
-                written = due
-                self._tell(status, "running", began)
         for _ in workers:
             with suppress(queue.Full):
                 self._queue.put(None, timeout=1.0)
@@ -167,7 +195,10 @@ def read_events(path: Path, slices: Mapping[str, str]) -> list[Event]:
                 raise ValueError(f"{path}, line {number}: an event with id and inputs is wanted") from error
             headers = {f"x-slice-{key}": str(record["inputs"][name]).encode() for key, name in slices.items() if record["inputs"].get(name)}
             headers = {key: value for key, value in headers.items() if value.isascii() and b"\n" not in value and b"\r" not in value}
-            events.append(Event(str(record.get("id", number)), json.dumps({"inputs": inputs}, ensure_ascii=False).encode(), headers))
+            labels = {name: str(value) for name, value in record["inputs"].items() if value is not None}
+            labels |= {key: labels[name] for key, name in slices.items() if name in labels}
+            body = json.dumps({"inputs": inputs}, ensure_ascii=False).encode()
+            events.append(Event(str(record.get("id", number)), body, headers, labels))
     if not events:
         raise ValueError(f"{path} has no events")
     return events
@@ -195,6 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--endpoint", required=True)
     parser.add_argument("--rate", required=True, type=float, help="requests per second")
     parser.add_argument("--slices", default="", help="KEY=INPUT, several with commas")
+    parser.add_argument("--filter", type=Path, default=None, help="a file that says which events are left out")
     parser.add_argument("--status", required=True, type=Path)
     options = parser.parse_args(arguments)
     pairs = [pair.partition("=") for pair in options.slices.split(",") if pair]
@@ -203,7 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr, flush=True)
         sys.exit(2)
-    replay = Replay(events, options.url, options.endpoint, options.rate)
+    replay = Replay(events, options.url, options.endpoint, options.rate, options.filter)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: replay.end())
     replay.run(options.status)

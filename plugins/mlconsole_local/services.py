@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlconsole.plugin.errors import InvalidRequest, NotFound, Refused, Unavailable
+from mlconsole.plugin.resp import Redis, RedisError
 from mlconsole_local import processes
-from mlconsole_local.resp import Redis, RedisError
 from mlconsole_local.state import LOOPBACK, Layout, forget_port, port_for, private, read_json, write_json
 
 _SPEC, _LOG = "spec.json", "service.log"
@@ -47,8 +47,10 @@ class Services:
         self._root = root
         self._layout = Layout(root)
 
-    def ensure_redis(self, name: str, vectors: Path, *, prefix: str = "", seconds: float = 10.0) -> Service:
+    def ensure_redis(self, name: str, vectors: Path, *, prefix: str = "", seconds: float = 10.0, again: bool = False) -> Service:
         """Let a Redis of that name run with these vectors in it (lines of `word<TAB>base64`, at `prefix` + word); found again if it runs.
+
+        `again`: they are written whether or not they were before; what is there meanwhile can be read.
 
         Raises:
             Refused: there is no Redis to start, or it does not start.
@@ -66,8 +68,9 @@ class Services:
             processes.start(folder, arguments, folder / _LOG)
         client = self._answering(folder, seconds)
         try:
-            if client.call(b"GET", _LOADED) != mark:
-                words = _load(client, vectors, content, prefix)
+            loaded = client.call(b"GET", _LOADED)
+            if again or loaded != mark:
+                words = _load(client, vectors, content, prefix, anew=loaded not in (None, mark))
                 client.call(b"SET", _LOADED, mark)
                 write_json(
                     folder / _SPEC, {**(read_json(folder / _SPEC) or {}), "vectors": str(vectors), "prefix": prefix, "wanted": words}
@@ -110,6 +113,23 @@ class Services:
         """Where each service is, by name, whether it answers or not: what a model server is given."""
         specs = {path.parent.name: read_json(path) for path in sorted(self._layout.services.glob(f"*/{_SPEC}"))}
         return {name: f"{LOOPBACK}:{int(spec['port'])}" for name, spec in specs.items() if spec is not None}
+
+    def empty(self, name: str) -> int:
+        """Throw away all that a Redis holds, as when somebody replaces a cache; how many keys it had.
+
+        Raises:
+            NotFound: there is none of that name.
+            Unavailable: it does not answer.
+        """
+        found = self.describe(name)
+        client = Redis(LOOPBACK, found.port)
+        try:
+            client.call(b"FLUSHALL")
+        except RedisError as error:
+            raise Unavailable(f"Redis {name} was not emptied: {error}.", next="Bring it up: mlconsole local up") from error
+        finally:
+            client.close()
+        return found.keys or 0
 
     def stop(self, name: str) -> bool:
         """End a service; whether it ran."""
@@ -163,9 +183,11 @@ def _read(vectors: Path) -> bytes:
         raise InvalidRequest(f"The vectors at {vectors} can't be read: {error.strerror}.") from error
 
 
-def _load(client: Redis, vectors: Path, content: bytes, prefix: str) -> int:
+def _load(client: Redis, vectors: Path, content: bytes, prefix: str, *, anew: bool) -> int:
+    """Write the vectors; how many. `anew`: what was loaded from another file goes first."""
     entries = list(_entries(vectors, content))
-    client.call(b"FLUSHALL")
+    if anew:
+        client.call(b"FLUSHALL")
     for begin in range(0, len(entries), _BATCH):
         client.pipeline([(b"SET", prefix.encode() + word, value) for word, value in entries[begin : begin + _BATCH]])
     return len(entries)

@@ -17,6 +17,7 @@ from mlconsole.plugin.errors import NotFound, Refused, Unavailable
 from mlconsole.plugin.roles import Answer, HttpExample, Invocation, Limits, Order
 from mlconsole_local.asking import ask, infer_body, infer_path, slice_headers
 from mlconsole_local.gateway import Gateway
+from mlconsole_local.resources import Resources
 from mlconsole_local.routing import PROBE_HEADER, VARIANT_HEADER
 from mlconsole_local.services import Services
 from mlconsole_local.state import Layout, check_fence, locked
@@ -47,6 +48,7 @@ class LocalServing:
         self._variants = Variants(context.state)
         self._gateway = Gateway(context.state)
         self._services = Services(context.state)
+        self._resources = Resources()
         self._log_bytes = int(context.options["log_megabytes"]) << 20
 
     def limits(self) -> Limits:
@@ -124,10 +126,10 @@ class LocalServing:
         return self._variants.logs(endpoint, variant, lines)
 
     def _live(self, server: Server, health: Health) -> LiveVariant:
-        resources = {"pid": str(server.pid), "port": str(server.port)} if server.pid is not None else {}
-        memory = self._variants.memory(server)
-        if memory is not None:
-            resources["memory"] = f"{memory / (1 << 20):.0f} MB"
+        resources: dict[str, str] = {}
+        if server.pid is not None:
+            used = self._resources.of(server.pid)
+            resources = {"pid": str(server.pid), "port": str(server.port), **used, **self._resources.disk(self._root)}
         return LiveVariant(
             name=server.spec.variant,
             state=state(server, health),

@@ -235,10 +235,6 @@ class Variants:
         """The last lines that the server wrote, oldest first: foreign text."""
         return processes.tail(self._layout.variant(endpoint, variant) / _LOG, lines)
 
-    def memory(self, server: Server) -> int | None:
-        """The memory that it occupies (RSS) in bytes, where that can be told."""
-        return None if server.pid is None else processes.resident_bytes(server.pid)
-
     def _port(self, spec: Spec) -> int:
         """The port it had, if it can have it again: then the gateway's cluster still fits."""
         name = _port_name(spec.endpoint, spec.variant)

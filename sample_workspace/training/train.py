@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import golden
 import graphs
 import make_events
+import metadata
 import numpy as np
-import yaml
+import profile_fields
 from artifacts import Artifact, Vectors, mean_vectors, words, write_vectors
 from scipy.sparse import csr_array
 from skl2onnx import to_onnx
@@ -356,19 +357,13 @@ def measure(family: Family, scores: NDArray[np.float32], evaluation: Sequence[Ev
         "distinct_outputs": rounded(len({round(float(s), 6) for s in inputs.values()}) / len(inputs)),
         "over_threshold": rounded(over.mean()),
         "by_slice": by_slice,
+        "fields": profile_fields.profile([e["inputs"] for e in evaluation], list(family.fields), [family.slice_key]),
     }
     return {"evaluation_set": digest, "values": {name: rounded(value) for name, value in values.items()}}, baseline
 
 
 def rounded(value: float) -> float:
     return round(float(value), 4)
-
-
-class Writer(yaml.SafeDumper):
-    """YAML for people: mappings as blocks, lists of plain values on one line, versions quoted by PyYAML itself."""
-
-    def represent_sequence(self, tag: str, sequence: Any, flow_style: bool | None = None) -> yaml.Node:
-        return super().represent_sequence(tag, sequence, flow_style=True)
 
 
 def write_version(version: Version, root: Path, evaluation: Sequence[Event], digest: str, vectors: Vectors) -> None:
@@ -407,8 +402,7 @@ def write_version(version: Version, root: Path, evaluation: Sequence[Event], dig
         },
         "baseline": baseline,
     }
-    text = yaml.dump(document, Dumper=Writer, sort_keys=False, allow_unicode=True, width=120)
-    (folder / "model.yaml").write_text("# Written by training/train.py; every figure is measured.\n" + text, "utf-8")
+    metadata.write(folder / "model.yaml", document)
     print(f"{family.name:<10} v{version.version}  {metrics['values']}  off scikit-learn by {off:.0e}")
 
 

@@ -17,6 +17,9 @@ from tests.bench import (
     console_link,
     console_screen,
     console_start,
+    drills,
+    false_pages,
+    ingest,
     killing,
     latency,
     memory,
@@ -37,10 +40,13 @@ MEASUREMENTS: Mapping[str, Measurement] = {
     "reverting": reverting.measure,
     "memory": memory.measure,
     "registry": registry.measure,
+    "ingest": ingest.measure,
     "killing": killing.measure,
     "console-start": console_start.measure,
     "console-screen": console_screen.measure,
     "console-link": console_link.measure,
+    "false-pages": false_pages.measure,
+    "drills": drills.measure,
 }
 RESULTS = ROOT / "bench-results" / "latest.json"
 _SIGNS = {True: "✔", False: "✖", None: " "}

@@ -11,6 +11,14 @@ import pytest
 from e2e.kit import Console, Simulated, copied, make_simulated
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_trust(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Which workspaces are trusted is kept in the home: the tests' own are not the tester's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def blank(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
     """A simulated workspace with registered versions and no endpoint: made once, copied for each test."""

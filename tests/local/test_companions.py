@@ -15,9 +15,9 @@ import pytest
 from local.kit import Client, Place, spec, until
 from mlconsole.core.traffic import Traffic
 from mlconsole.plugin.errors import InvalidRequest, NotFound
+from mlconsole.plugin.resp import Redis
 from mlconsole_local.replay import read_events
 from mlconsole_local.replays import Replays
-from mlconsole_local.resp import Redis
 from mlconsole_local.routing import EndpointRouting
 from mlconsole_local.services import Services
 from mlconsole_local.state import locked

@@ -196,6 +196,42 @@ def test_copies_come_from_the_shadows_own_log(logs: Logs) -> None:
     assert (seen.shadow, seen.request_id, seen.status, seen.error) == (True, "id1", 500, "the model failed")
 
 
+def test_a_copy_is_told_when_its_original_is_known_or_has_had_its_time(fresh: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway writes its lines a little later than the servers theirs: a share of copies must not look too large meanwhile."""
+    moment = fresh.t0 + 0.5
+    monkeypatch.setattr("mlconsole_local.predictions.time.time", lambda: moment)
+    fresh.predicted(0)
+    fresh.predicted(0, shadow=True)
+    found, cursor = drain(fresh.reader, fresh.reader.cursor_at(EPOCH))
+    assert found == []
+    fresh.gateway(0, ms=2)
+    found, cursor = drain(fresh.reader, cursor)
+    assert [(seen.request_id, seen.shadow, seen.score) for seen in found] == [("id0", False, 0.5), ("id0", True, 0.5)]
+    fresh.predicted(0.1, shadow=True)  # Its original never comes.
+    found, cursor = drain(fresh.reader, cursor)
+    assert found == []
+    moment = fresh.t0 + 1.2
+    found, cursor = drain(fresh.reader, cursor)
+    assert ids(found) == ["id0.1"]
+    assert drain(fresh.reader, cursor)[0] == []
+
+
+def test_copies_that_wait_do_not_slow_the_gateways_lines_down(fresh: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a server's log is rotated away before its lines are read, and with them the scores."""
+    moment = fresh.t0 + 0.5
+    monkeypatch.setattr("mlconsole_local.predictions.time.time", lambda: moment)
+    for number in range(100):
+        fresh.predicted(0.3 + number / 1000, shadow=True)
+    _, cursor = drain(fresh.reader, fresh.reader.cursor_at(EPOCH), limit=10)
+    for number in range(10):
+        fresh.predicted(number / 1000)
+        fresh.gateway(number / 1000)
+    page = fresh.reader.read(cursor, 10)
+    assert [(seen.request_id, seen.score) for seen in page.observations] == [(f"id{number / 1000}", 0.5) for number in range(10)]
+    moment = fresh.t0 + 5
+    assert len(drain(fresh.reader, page.cursor, limit=10)[0]) == 100
+
+
 @pytest.mark.parametrize("limit", [1, 3, 4])
 def test_a_page_holds_no_more_than_was_asked_for(logs: Logs, limit: int) -> None:
     """Copies, and what stands alone, have to find their place in it, too."""

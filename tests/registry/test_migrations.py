@@ -123,3 +123,20 @@ def test_many_make_and_migrate_one_at_once(path: Path, monkeypatch: pytest.Monke
     assert processes(add_after_opening, [(str(path), str(place)) for place in range(6, 12)]) == [True] * 6
     assert len(ask(path, "SELECT * FROM model_version")) == 12
     assert ask(path, "SELECT * FROM note") == [("from 6",)]
+
+
+def test_one_of_before_health_is_copied_and_goes_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as past:
+        past.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:1])
+        with open_registry(path, clock=SetClock()) as registry:
+            registry.add_version(version())
+    with pytest.raises(RegistryUnusable, match="older mlconsole"):
+        open_registry(path, clock=SetClock(), read_only=True)
+    with open_registry(path, clock=SetClock()) as registry:
+        assert len(registry.versions()) == 1
+        assert registry.alarms("production") == []
+        assert registry.watcher("production") is None
+    copy = path.with_name("registry.db.before-2")
+    assert ask(copy, "PRAGMA user_version") == [(1,)]
+    assert ("alarm",) not in ask(copy, "SELECT name FROM sqlite_master")
+    assert ask(path, "PRAGMA foreign_key_check") == []

@@ -24,7 +24,7 @@ from mlconsole.engine.views import Snapshot
 from mlconsole.engine.watching import Watch
 from mlconsole.plugin.errors import MLConsoleError
 from mlconsole.plugin.simulator import Load
-from mlconsole.tui import app as app_module
+from mlconsole.tui import looking as poller
 from mlconsole.tui.app import ConsoleApp
 from mlconsole.tui.frame import Bar
 from mlconsole.tui.pane import Pane
@@ -224,8 +224,8 @@ async def opened(
 
     app.session = session_of  # type: ignore[method-assign]
     app._session = session_of()
-    held = app_module._POLL
-    app_module._POLL = 0.05
+    held = poller.POLL
+    poller.POLL = 0.05
     driver: Driver | None = None
     display = app._display
 
@@ -251,7 +251,7 @@ async def opened(
         assert app.drawing_failed is None, app.drawing_failed
         assert driver.frames > 1
     finally:
-        app_module._POLL = held
+        poller.POLL = held
         for one in sessions.values():
             with suppress(Exception):
                 one.registry.close()

@@ -152,6 +152,43 @@ def test_dependencies_from_a_file(tmp_path: Path) -> None:
         read(tmp_path, "dependencies: missing.txt")
 
 
+BASELINE = """signature: {inputs: [{name: title, datatype: BYTES}]}
+baseline:
+  score: {edges: [0, 0.5, 1], counts: [7, 3]}
+  fields:
+    title: {m: 1, 'c:a b': 2, 'l:-12': 3, 'n:7': 0}
+  mine: [1, {x: y}]
+"""
+
+
+def test_a_profile_of_scores_and_input_fields(tmp_path: Path) -> None:
+    baseline = read(tmp_path, BASELINE).baseline
+    assert baseline is not None
+    assert baseline["fields"] == {"title": {"m": 1, "c:a b": 2, "l:-12": 3, "n:7": 0}}
+    assert read(tmp_path, "baseline: {score: {edges: [0, 1]}, fields: }").baseline == {"score": {"edges": [0, 1]}, "fields": None}
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "why"),
+    [
+        ("title: {m: 1", "titel: {m: 1", '5:5: baseline.fields: "titel" is no input. Did you mean title?'),
+        ("'l:-12': 3", "'l:long': 3", '5:31: baseline.fields.title: "l:long" is no token.'),
+        ("'l:-12': 3", "word: 3", '5:31: baseline.fields.title: "word" is no token.'),
+        ("'c:a b': 2", "'c:a b': 2.5", "5:28: baseline.fields.title: c:a b has to be counted with a whole number."),
+        ("'c:a b': 2", "'c:a b': true", "5:28: baseline.fields.title: c:a b has to be counted with a whole number."),
+        ("'c:a b': 2", "'c:a b': -2", "5:28: baseline.fields.title: c:a b has to be counted with a whole number."),
+        ("{m: 1, 'c:a b': 2, 'l:-12': 3, 'n:7': 0}", "[m]", "5:12: baseline.fields.title has to be a group of tokens with their counts."),
+        ("\n    title: {m: 1, 'c:a b': 2, 'l:-12': 3, 'n:7': 0}", " 3", "4:11: baseline.fields has to be a group of input fields"),
+        ("[7, 3]", "[7]", "3:3: baseline.score is no histogram: edges have to rise"),
+        ("[0, 0.5, 1]", "[0, 0.5, 0.5]", "3:3: baseline.score is no histogram"),
+        ("[7, 3]", "[7, -3]", "3:3: baseline.score is no histogram"),
+    ],
+)
+def test_a_profile_that_nobody_could_read(tmp_path: Path, was: str, now: str, why: str) -> None:
+    assert BASELINE.count(was) == 1
+    assert why in told(tmp_path, BASELINE.replace(was, now))
+
+
 def harmless(error: InvalidFile) -> None:
     assert neutralise(str(error)) == str(error)
     assert error.next

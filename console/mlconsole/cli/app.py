@@ -6,7 +6,24 @@ from typing import Annotated
 
 import typer
 
-from mlconsole.cli import demo, deploying, endpoints, history, info, local, models, plugins, releases, starting, status, traffic
+from mlconsole.cli import (
+    action,
+    demo,
+    deploying,
+    endpoints,
+    guardian,
+    health,
+    history,
+    info,
+    local,
+    models,
+    plugins,
+    releases,
+    starting,
+    status,
+    traffic,
+    trust,
+)
 from mlconsole.cli.common import shared_options
 
 app = typer.Typer(
@@ -40,6 +57,9 @@ for _name, _noun in {
     "traffic": traffic.app,
     "models": models.app,
     "releases": releases.app,
+    "health": health.app,
+    "guardian": guardian.app,
+    "action": action.app,
     "history": history.app,
     "local": local.app,
     "plugins": plugins.app,
@@ -48,5 +68,6 @@ for _name, _noun in {
     app.add_typer(_noun, name=_name)
 starting.add(app)
 demo.add(app)
+trust.add(app)
 
 info.add(app)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
+from typer.core import TyperGroup
 
 from mlconsole.core.text import neutralise
 from mlconsole.plugin.errors import UsageError
@@ -284,6 +285,16 @@ def shared_options(app: typer.Typer, root: Callable[..., None] | None = None) ->
     _sign(wrapped, root or shared_options, parameters)
     wrapped.__doc__ = None
     app.callback()(wrapped)
+
+
+class DefaultCommand(TyperGroup):
+    """A group whose first command is meant where none is named: `mlconsole health` is `mlconsole health now`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the first command in, unless one is there or help was asked for."""
+        if not any(arg in self.commands for arg in args) and not {"--help", "-h"} & set(args):
+            args = [next(iter(self.commands)), *args]
+        return super().parse_args(ctx, args)
 
 
 def _merged(outer: Any, given: Mapping[str, Any]) -> Shared:

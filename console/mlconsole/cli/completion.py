@@ -44,3 +44,10 @@ def complete_model(incomplete: str) -> list[str]:
 def complete_operation(incomplete: str) -> list[str]:
     """Recent changes, by id."""
     return _complete(incomplete, lambda session: [one.id for one in session.registry.operations(session.environment.name, limit=20)])
+
+
+def complete_action(incomplete: str) -> list[str]:
+    """Actions that can be run here."""
+    from mlconsole.engine.acting import actions
+
+    return _complete(incomplete, lambda session: [one.name for one in actions(session)])

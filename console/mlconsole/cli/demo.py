@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlconsole.cli.common import Run, command
+from mlconsole.cli.drills import DRILLS, run_drill
+from mlconsole.cli.drills import told as drills_told
 from mlconsole.core.text import duration
 from mlconsole.plugin.errors import MLConsoleError, UsageError
 
@@ -34,6 +36,9 @@ def add(app: typer.Typer) -> None:
         run: Run,
         folder: Annotated[str, typer.Argument(metavar="DIR", help="Where its workspace lies.")] = "demo",
         headless: Annotated[bool, typer.Option("--headless", help="Walk deploy, shift, shadow, revert; check each; clean up.")] = False,
+        drill: Annotated[
+            str, typer.Option("--drill", metavar="NAME", help=f"Break something in the running demo: {', '.join(DRILLS)}.")
+        ] = "",
         clean: Annotated[bool, typer.Option("--clean", help="Stop all that the demo started, and remove its folder.")] = False,
     ) -> None:
         """Real servers and real traffic, on this machine only.
@@ -43,6 +48,8 @@ def add(app: typer.Typer) -> None:
         place = Path(folder)
         if clean:
             _clean(run, place)
+        elif drill:
+            run_drill(run, place, drill, _tool(place))
         elif headless:
             from mlconsole.cli.headless import walk
 
@@ -112,14 +119,18 @@ def until(session: Session, what: str, seconds: float, true: Callable[[], bool],
 
 
 def _play(run: Run, place: Path) -> None:
-    from mlconsole.engine import machine
+    from mlconsole.engine import machine, trusting
     from mlconsole.engine.endpoints import invoke, show
 
     run.say("mlconsole demo · stays on this machine · no root, no cloud · remove all: make demo-clean")
+    new = not (place / "mlconsole.yaml").exists()
     session = prepare(run, place)
+    if new:
+        # What it may run is what we have just copied there ourselves; when somebody changes it, that lapses.
+        trusting.allow(session.workspace)
     versions = session.registry.versions()
     counts = ", ".join(f"{model} {sum(one.model == model for one in versions)} versions" for model in session.registry.models())
-    run.say(f"2/4 sample workspace     {place}: {counts}")
+    run.say(f"2/5 sample workspace     {place}: {counts}")
     parts = machine.up(session)
     for model, version in _FIRST.items():
         serve(session, model, version)
@@ -133,7 +144,7 @@ def _play(run: Run, place: Path) -> None:
         view = show(session, endpoint, window=1.0)
         on = next((variant.resources.get("pid", "") for variant in view.variants if variant.name == answer.variant), "")
         told.append(f"{endpoint} {answer.variant} (pid {on}): answered a real query, {_figure(answer.outputs.get('score'))}")
-    run.say(f"3/4 servers              envoy {gateway}")
+    run.say(f"3/5 servers              envoy {gateway}")
     for line in told:
         run.say(f"                         {line}")
     for model, rate in _RATES.items():
@@ -141,7 +152,8 @@ def _play(run: Run, place: Path) -> None:
     until(session, "20 answered requests", 30.0, lambda: show(session, "relevance", window=30.0).requests >= 20, run.say)
     view = show(session, "relevance", window=30.0)
     events = _mix(session, "relevance")
-    run.say(f"4/4 traffic              {events}, {_RATES['relevance']} a second: {view.requests} answered, {view.failed} failed so far")
+    run.say(f"4/5 traffic              {events}, {_RATES['relevance']} a second: {view.requests} answered, {view.failed} failed so far")
+    # 5/5 guardian: who watches from here on, with its pid.
     if _can_draw():
         run.say("opening the console. q leaves it, everything goes on; make demo again comes back.")
         # Another process: the command line knows nothing of the console (and what it has loaded so far would slow the first frame).
@@ -151,6 +163,9 @@ def _play(run: Run, place: Path) -> None:
         _what_now(run, place)
     left = ", ".join(f"{part.name} ({part.detail})" for part in machine.parts(session))
     run.say(f"Goes on without you: {left}.")
+    run.say("Break something, and see who notices:  mlconsole demo --drill NAME")
+    for line in drills_told():
+        run.say(line)
     run.say("make demo-clean stops and removes all of it.")
 
 
@@ -178,7 +193,7 @@ def _what_now(run: Run, place: Path) -> None:
 
 
 def _clean(run: Run, place: Path) -> None:
-    from mlconsole.engine import machine
+    from mlconsole.engine import machine, trusting
     from mlconsole.workspace import load
 
     if not (place / "mlconsole.yaml").exists():
@@ -188,6 +203,7 @@ def _clean(run: Run, place: Path) -> None:
     stopped = 0
     for environment in run.workspace.environments.values():
         stopped += len(machine.down(run.open(environment)))
+    trusting.revoke(run.workspace)
     shutil.rmtree(place)
     run.say(f"✔ stopped {stopped} parts, removed {place}")
 

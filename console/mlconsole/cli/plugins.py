@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlconsole.cli.common import Run, columns, command
+from mlconsole.plugin import KINDS
+
+if TYPE_CHECKING:
+    from mlconsole.plugin import Plugin
 
 app = typer.Typer(help="Installed backends and what they can do.", no_args_is_help=True)
 
@@ -53,9 +57,17 @@ def show(run: Run, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None
         return
     run.say(f"{plugin.name} {plugin.version}: {plugin.summary}")
     run.say(f"roles: {', '.join(sorted(plugin.factories))}")
-    run.say("options (environments → NAME → options → " + plugin.name + "):")
+    run.say(f"options ({_place(plugin)}):")
     for text in columns(_rows(plugin.options, "  "), wide=3):
         run.say(text)
+
+
+def _place(plugin: Plugin) -> str:
+    """Where in mlconsole.yaml its options stand."""
+    kind = next((role for role in plugin.factories if role in KINDS), None)
+    if kind is None:
+        return f"environments → NAME → options → {plugin.name}"
+    return f"environments → NAME → {'probes' if kind == 'probe' else 'notify'} → NAME, beside kind: {plugin.name}"
 
 
 def _rows(options: Any, indent: str) -> list[list[str]]:

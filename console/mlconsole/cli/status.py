@@ -12,7 +12,7 @@ from mlconsole.cli.common import Run, command
 from mlconsole.core.text import neutralise
 
 if TYPE_CHECKING:
-    from mlconsole.engine.views import EndpointView, StatusView
+    from mlconsole.engine.views import AlarmView, EndpointView, StatusView
 
 _WIDTH = 46
 _SHOWN = 8
@@ -27,10 +27,10 @@ def add(app: typer.Typer) -> None:
 
         Exit 1 when one fails, 6 when the backend can't be reached.
         """
-        from mlconsole.engine.endpoints import overview
+        from mlconsole.engine.endpoints import whole
         from mlconsole.engine.views import State
 
-        view = overview(run.session)
+        view = whole(run.session)
         if run.json:
             from mlconsole.cli.endpoints import endpoint_json
 
@@ -41,7 +41,8 @@ def add(app: typer.Typer) -> None:
                     "production": view.production,
                     "read_only": view.read_only,
                     "at": view.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-                    "watched_by": None,
+                    "watched_by": view.watcher.who if view.watcher.alive else None,
+                    "alarms": [_alarm_json(alarm) for alarm in view.alarms],
                     "trouble": view.trouble or None,
                     "next": view.trouble_next or None,
                     "counts": {str(state): view.count(state) for state in State},
@@ -81,7 +82,55 @@ def _screen(view: StatusView) -> list[str]:
         lines.append(f"ok {len(well) - _SHOWN} others")
     if not view.endpoints and not view.trouble:
         lines += _wrapped("no endpoint yet. Deploy a version: mlconsole deploy MODEL@VERSION")
-    return [*lines, "watch   nobody: look here yourself"]
+    for alarm in view.alarms:
+        lines += _alarm(alarm, view)
+    return [*lines, *_wrapped(_watch(view), "        ")]
+
+
+def _alarm(alarm: AlarmView, view: StatusView) -> list[str]:
+    """What a phone has to say of an alarm: the likely cause, what would help, who has it."""
+    told = dict(alarm.triage.lines)
+    state = "" if alarm.state == "firing" else f", {alarm.state}"
+    lines = _wrapped(f"alarm   {alarm.number}{state}: {alarm.title} for {_age(alarm, view)}", "        ")
+    cause = told.get("dependency") or told.get("just before", "")
+    if cause and not cause.startswith("nothing"):
+        lines += _wrapped(f"cause?  {cause}", "        ")
+    if alarm.state == "firing":
+        lines += _wrapped(f"revert  {alarm.triage.revert}", "        ")
+    if alarm.triage.fix and alarm.state == "firing":
+        lines += _wrapped(f"fix     mlconsole action run {alarm.triage.fix} --env {alarm.environment}", "        ")
+    who = f"{alarm.acknowledged_by} has it" if alarm.acknowledged_by else f"nobody: mlconsole health ack {alarm.number}"
+    return [*lines, *_wrapped(f"has it  {who}", "        ")]
+
+
+def _age(alarm: AlarmView, view: StatusView) -> str:
+    from mlconsole.core.text import duration
+
+    return duration((view.at - alarm.since).total_seconds())
+
+
+def _watch(view: StatusView) -> str:
+    watcher = view.watcher
+    if watcher.alive:
+        trouble = f", {watcher.trouble}" if watcher.trouble else ""
+        return f"watch   {watcher.who.split('@')[0].split(' ')[0]} ok{'' if watcher.channels else ', pages nobody'}{trouble}"
+    since = f" since {watcher.since.astimezone():%a %H:%M}" if watcher.since else ""
+    return f"watch   NOBODY WATCHES{since}: mlconsole guardian install"
+
+
+def _alarm_json(alarm: AlarmView) -> dict[str, object]:
+    return {
+        "number": alarm.number,
+        "state": alarm.state,
+        "title": alarm.title,
+        "question": alarm.question,
+        "endpoints": list(alarm.endpoints),
+        "since": alarm.since.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "acknowledged_by": alarm.acknowledged_by or None,
+        "revert_helps": alarm.triage.revert_helps,
+        "revert": alarm.triage.revert,
+        "fix": alarm.triage.fix or None,
+    }
 
 
 def _line(view: StatusView) -> str:
@@ -95,6 +144,9 @@ def _line(view: StatusView) -> str:
         return f"{SIGNS[State.OK][ascii_only]}{len(view.endpoints)}"
     sign = SIGNS[worst.state][ascii_only]
     count = view.count(worst.state)
+    alarm = next((one for one in view.alarms if worst.name in one.endpoints), None)
+    if alarm is not None and alarm.state == "firing":
+        return _cut(f"{sign}{count if count > 1 else ''} {worst.name} {_first_words(worst).split(' since ')[0]} {_age(alarm, view).replace(' ', '')}", 40)
     return _cut(f"{sign}{count if count > 1 else ''} {worst.name} {_first_words(worst)}", 40)
 
 
@@ -102,8 +154,9 @@ def _first_words(endpoint: EndpointView) -> str:
     return neutralise(endpoint.finding).split(":")[0].split(";")[0]
 
 
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(neutralise(text), _WIDTH, subsequent_indent="  ", break_long_words=True) or [""]
+def _wrapped(text: str, below: str = "  ") -> list[str]:
+    """In the width of a phone; a column's second line begins under its first."""
+    return textwrap.wrap(neutralise(text), _WIDTH, subsequent_indent=below, break_long_words=True, break_on_hyphens=False) or [""]
 
 
 def _cut(text: str, width: int = _WIDTH) -> str:

@@ -18,8 +18,10 @@ WINDOW = 10
 SAMPLE = 48
 """So many distinct inputs are kept with their outputs: those with the smallest hashes, which is a fair sample of all distinct inputs."""
 
-_ERROR_TEXTS = 5
-_CATEGORIES = 50
+_ERROR_TEXTS = 20
+_CATEGORIES = 200
+
+_OTHER = "c:(other)"
 
 _FINE = 200
 """Score buckets to a unit: a threshold of two decimals lies on a border."""
@@ -107,24 +109,34 @@ class Summary:
         _add(self.latency, other.latency)
         _add(self.scores, other.scores)
         _add(self.errors, other.errors)
-        if len(self.errors) > 4 * _ERROR_TEXTS:
-            self.errors = dict(sorted(self.errors.items(), key=lambda pair: (-pair[1], pair[0]))[: 4 * _ERROR_TEXTS])
+        if len(self.errors) > _ERROR_TEXTS:
+            self.errors = _frequent(self.errors, _ERROR_TEXTS)
         if other.sample:
-            self.sample.update(other.sample)
-            self.sample = _smallest(self.sample)
+            sample = self.sample
+            for key, output in other.sample.items():
+                # An input that got two outputs keeps the smaller hash, so that the order of merging does not matter.
+                if output < sample.get(key, output + 1):
+                    sample[key] = output
+            self.sample = _smallest(sample)
         for name, tokens in other.fields.items():
             _add(self.fields.setdefault(name, {}), tokens)
 
     def tidied(self) -> Summary:
-        """Itself, cut to what is kept: the smallest sample, the most frequent errors and categories."""
+        """Itself, cut to what is kept: the smallest sample, the most frequent errors and categories. Numbers and lengths are not cut: their
+        buckets are few, and a histogram with holes would be another one.
+        """
         self.sample = _smallest(self.sample)
         if len(self.errors) > _ERROR_TEXTS:
-            self.errors = dict(sorted(self.errors.items(), key=lambda pair: (-pair[1], pair[0]))[:_ERROR_TEXTS])
+            self.errors = _frequent(self.errors, _ERROR_TEXTS)
         for name, tokens in self.fields.items():
-            if len(tokens) > 4 * _CATEGORIES:
-                kept = dict(sorted(tokens.items(), key=lambda pair: (-pair[1], pair[0]))[: 4 * _CATEGORIES])
-                kept["c:(other)"] = kept.get("c:(other)", 0) + sum(tokens.values()) - sum(kept.values())
-                self.fields[name] = kept
+            if len(tokens) > _CATEGORIES:
+                categories = {token: count for token, count in tokens.items() if token.startswith("c:")}
+                if len(categories) > _CATEGORIES:
+                    left = categories.pop(_OTHER, 0)
+                    frequent = _frequent(categories, _CATEGORIES - 1)
+                    rest = {token: count for token, count in tokens.items() if not token.startswith("c:")}
+                    left += sum(categories.values()) - sum(frequent.values())
+                    self.fields[name] = {**rest, **frequent, _OTHER: left}
         return self
 
     def slower_than(self, milliseconds: float) -> int:
@@ -192,8 +204,8 @@ class Summary:
 
 
 class Sameness(NamedTuple):
-    """How alike the outputs of distinct inputs are. `inputs` and `outputs` are distinct ones, counted in a sample of at most `SAMPLE` inputs;
-    `modal` is how many of these inputs got the most frequent output.
+    """How alike the outputs of distinct inputs are. `inputs` and `outputs` are distinct ones, counted in a sample of at most `SAMPLE`
+    inputs; `modal` is how many of these inputs got the most frequent output.
     """
 
     inputs: int
@@ -225,6 +237,10 @@ def merged(summaries: Iterable[Summary]) -> Summary:
 def _add(to: dict[Any, int], counts: Mapping[Any, int]) -> None:
     for key, count in counts.items():
         to[key] = to.get(key, 0) + count
+
+
+def _frequent(counts: Mapping[str, int], number: int) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:number])
 
 
 def _smallest(sample: dict[int, int]) -> dict[int, int]:

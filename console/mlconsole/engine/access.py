@@ -24,6 +24,9 @@ class Deed(StrEnum):
     ADOPT = "adopt"
     REGISTER = "register a version"
     SERVERS = "start or stop servers of this machine"
+    WATCH = "watch, and keep what was seen"
+    ACKNOWLEDGE = "acknowledge an alarm"
+    ACT = "run an action"
 
 
 _IN_READ_ONLY = frozenset({Deed.LOOK, Deed.PLAN, Deed.ASK})

@@ -12,6 +12,7 @@ from typing import Any
 
 from mlconsole.core.clock import Clock
 from mlconsole.core.live import Live, Transition
+from mlconsole.core.models import Json
 from mlconsole.core.releases import Content
 from mlconsole.core.steps import Step, in_order
 from mlconsole.core.transitions import check_limits
@@ -21,6 +22,7 @@ from mlconsole.plugin.errors import MLConsoleError, NotFound, Refused, UsageErro
 from mlconsole.plugin.roles import (
     Action,
     Actions,
+    Addresses,
     Answer,
     Examples,
     HttpExample,
@@ -180,18 +182,33 @@ class Backend:
         lifecycle = self.lifecycle()
         return self._calls.ask("asking what runs", lifecycle.parts, deadline=_READ) if lifecycle else ()
 
-    def action(self, name: str) -> Action:
-        """An action that one of the environment's plugins offers, by name."""
+    def address(self, service: str) -> str | None:
+        """Where a companion service of this environment is (`127.0.0.1:6379`); None where nothing here knows one of that name."""
+        lifecycle = self.lifecycle()
+        return lifecycle.address(service) if isinstance(lifecycle, Addresses) else None
+
+    def actions(self) -> Mapping[str, Action]:
+        """The actions that the environment's plugins offer, by name."""
         found: dict[str, Action] = {}
         for plugin in dict.fromkeys(self._environment.roles.values()):
             if "actions" in self._plugins[plugin].factories:
                 role: Actions = self._made("actions", plugin)
                 found.update({action.name: action for action in role.actions()})
+        return found
+
+    def action(self, name: str) -> Action:
+        """An action that one of the environment's plugins offers, by name."""
+        found = self.actions()
         if name not in found:
             raise NotFound(
                 f'There is no action "{name}" in {self._environment.name}.', next=f"Known: {', '.join(sorted(found)) or 'none'}."
             )
         return found[name]
+
+    def run_action(self, name: str, parameters: Mapping[str, str], *, deadline: float) -> Mapping[str, Json]:
+        """Run an action of a plugin, for `deadline` seconds at most."""
+        action = self.action(name)
+        return self._calls.change(name, lambda: action.run(parameters), deadline=deadline)
 
     def _serving(self) -> Serving:
         role: Serving | None = self._role("serving")

@@ -81,6 +81,19 @@ def overview(
     )
 
 
+def whole(session: Session) -> StatusView:
+    """`overview` with health in it: who watches, what is wrong, and how each endpoint really does."""
+    from mlconsole.engine.combining import with_health
+    from mlconsole.engine.health import HealthWatch
+
+    looked = look(session, [row.name for row in session.registry.endpoints(session.environment.name)])
+    status = overview(session, looked=looked)
+    if "predictions" not in session.environment.roles and not session.environment.probes:
+        return status
+    live = {name: there for name, there in looked.live.items() if isinstance(there, Live)}
+    return with_health(status, HealthWatch(session).look(live))
+
+
 def show(session: Session, endpoint: str, *, window: float = 600.0) -> EndpointView:
     """One endpoint in full: variants in three columns, slices, shadow, the running change, the way back, and a request for curl.
 

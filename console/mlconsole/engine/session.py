@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlconsole.core.clock import Clock, SystemClock
 from mlconsole.core.models import Actor
@@ -20,9 +20,11 @@ from mlconsole.plugin.errors import UnknownName
 
 if TYPE_CHECKING:
     from mlconsole.engine.backend import Backend
+    from mlconsole.observations import Store
     from mlconsole.plugin import Plugin
     from mlconsole.registry import Registry
     from mlconsole.workspace import Environment, Workspace
+    from mlconsole.workspace.health import ChannelSettings, ProbeSettings
 
 
 class Session:
@@ -76,10 +78,19 @@ class Session:
         path = self.workspace.root / ".mlconsole" / "registry.db"
         return open_registry(path, clock=self.clock, read_only=self.read_only, deadline=min(30.0, self.deadline))
 
+    @cached_property
+    def observations(self) -> Store:
+        """The workspace's store of predictions; nothing is written to it in a read-only session."""
+        from mlconsole.observations import open_store
+
+        return open_store(self.workspace.root / ".mlconsole" / "observations.db", clock=self.clock, read_only=self.read_only)
+
     def close(self) -> None:
-        """Give the registry's connections back, if it was opened."""
+        """Give the connections of registry and observations back, where they were opened."""
         if "registry" in self.__dict__:
             self.registry.close()
+        if "observations" in self.__dict__:
+            self.observations.close()
 
     @cached_property
     def backend(self) -> Backend:
@@ -93,9 +104,36 @@ class Session:
             from mlconsole.plugin import loading
             from mlconsole.workspace import check_plugins
 
-            check_plugins(self.environment)
+            check_plugins(self.environment, kinds=False)
             plugins = {name: loading.load(name) for name in names}
         return Backend(self.workspace, self.environment, plugins, self.clock)
+
+    def made(self, settings: ProbeSettings | ChannelSettings, role: str) -> Any:
+        """A probe or a notifier as mlconsole.yaml says it. An address `@NAME` is that of a companion service, asked for each time.
+
+        Raises:
+            InvalidFile: its options are wrong, with their line.
+            Unavailable: the companion service is not known here.
+            NotAllowed: it would run a command of the workspace's, and nobody has allowed that.
+        """
+        from mlconsole.engine.backend import state_folder
+        from mlconsole.engine.trusting import require_made
+        from mlconsole.plugin import Context, loading
+        from mlconsole.plugin.errors import Unavailable
+        from mlconsole.workspace.health import kind_options
+
+        require_made(self, settings)
+        plugin = (self._plugins or {}).get(settings.kind) or loading.load(settings.kind)
+        options = dict(kind_options(settings, plugin))
+        for name, value in options.items():
+            # Other options may begin with @ for reasons of their own: a pattern of keys, a text that has to be there.
+            if name == "address" and isinstance(value, str) and value.startswith("@"):
+                address = self.backend.address(value[1:])
+                if address is None:
+                    raise Unavailable(f"There is no service {value[1:]} in {self.environment.name} just now.", next="mlconsole local up")
+                options[name] = address
+        state = state_folder(self.workspace) / settings.kind / self.environment.name
+        return plugin.factories[role](Context(self.environment.name, self.workspace.root, state, options, self.clock))
 
     def tell(self, kind: str, text: str, step: int | None = None, steps: int | None = None) -> None:
         """Say what happens, to whoever listens. A listener that is gone (a closed pipe, a dropped terminal) ends no change."""

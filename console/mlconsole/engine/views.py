@@ -172,6 +172,8 @@ class EndpointView:
     was: State | None = None
     """Not seen just now: its state when it was last seen, which was at `as_of`; what the backend said then is still shown."""
     as_of: datetime | None = None
+    idle: bool = False
+    """The backend is seen, and no request comes: that is why nothing is known of how it does."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,8 @@ class StatusView:
     @property
     def blind(self) -> bool:
         """Nothing of what is really there could be seen."""
-        return bool(self.trouble) or (bool(self.endpoints) and self.count(State.NO_DATA) == len(self.endpoints))
+        unseen = sum(1 for endpoint in self.endpoints if endpoint.state is State.NO_DATA and not endpoint.idle)
+        return bool(self.trouble) or (bool(self.endpoints) and unseen == len(self.endpoints))
 
     def count(self, state: State) -> int:
         """How many endpoints are in that state; the counts add up to all."""

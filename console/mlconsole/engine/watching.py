@@ -10,17 +10,19 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from mlconsole.core.live import short_digest
+from mlconsole.core.live import Live, short_digest
 from mlconsole.core.models import ModelVersion
 from mlconsole.core.observed import Observed, Seen, Shares
 from mlconsole.engine import history, models
+from mlconsole.engine.combining import with_health
 from mlconsole.engine.endpoints import Look, look, overview
 from mlconsole.engine.observing import WINDOW, seen_of
 from mlconsole.engine.snapshots import keep, last
-from mlconsole.engine.views import EndpointView, Snapshot, State, StatusView, VersionView
+from mlconsole.engine.views import EndpointView, HealthView, Snapshot, State, StatusView, VersionView
 from mlconsole.plugin.errors import MLConsoleError
 
 if TYPE_CHECKING:
+    from mlconsole.engine.health import HealthWatch
     from mlconsole.engine.session import Session
     from mlconsole.plugin.roles import Observation, Predictions
 
@@ -35,6 +37,9 @@ _TOO_FRESH = 2.0
 
 _MANY = 500
 """From so many versions on the first look takes those that were known last time, and the second one reads them."""
+
+_QUIET_HEALTH = 5.0
+"""Seconds between two looks at health while nothing moves: then only time itself can make something of it, as of a silence."""
 
 RATE_SECONDS = 30.0
 """Requests a second and errors are told of so many seconds."""
@@ -118,6 +123,13 @@ class Watch:
         self._before: _Before | None = None
         self._arrived = False
         """Whether the last look brought predictions."""
+        self._health: HealthWatch | None = None
+        self._health_view: HealthView | None = None
+        self._health_looked = -_QUIET_HEALTH
+        self.minutes = 60.0
+        """How long the trends of health are."""
+        self.drawn: frozenset[str] = frozenset()
+        """The endpoints of which health's trends are wanted just now."""
         self.still = 0
         """So many looks in a row found nothing new: whoever asks may ask less often."""
 
@@ -141,7 +153,9 @@ class Watch:
         observed = self._observe(names, since)
         looked = look(session, names)
         unanswered = not self._arrived and not any(tally.recent for tally in self._tallies.values())
-        if before is not None and unwritten and unanswered and looked == before.looked:
+        still = before is not None and unwritten and unanswered and looked == before.looked
+        health, told = self._look_at_health(looked, quiet=still)
+        if before is not None and still and not told:
             self.still += 1
             if began - before.full < _FULL:
                 now = session.clock.now()
@@ -150,6 +164,8 @@ class Watch:
             self.still = 0
         status = overview(session, observed=observed, looked=looked)
         status = self._with_last_known(self._with_rates(status))
+        if health is not None:
+            status = with_health(status, health)
         blind = next((e for e in status.endpoints if e.state is State.NO_DATA), None) if status.blind else None
         limits = _limits(session)
         snapshot = Snapshot(
@@ -164,6 +180,7 @@ class Watch:
             blind_next=blind.next if blind else status.trouble_next,
             slices=limits[0],
             shadow=limits[1],
+            health=health,
             seen=max((e.as_of for e in status.endpoints if e.as_of), default=None) if status.blind else status.at,
         )
         if not session.read_only:
@@ -172,6 +189,24 @@ class Watch:
         settled = not status.running and not status.blind and isinstance(self._versions, tuple)
         self._before = _Before(snapshot, stamp, names, since, looked, began) if settled else None
         return snapshot
+
+    def _look_at_health(self, looked: Look, *, quiet: bool) -> tuple[HealthView | None, bool]:
+        """How everything really does, and whether that says something else than the last time. While nothing moves it is asked less often."""
+        session = self._session
+        if "predictions" not in session.environment.roles and not session.environment.probes:
+            return None, False
+        now = session.clock.elapsed()
+        if quiet and now - self._health_looked < _QUIET_HEALTH:
+            return self._health_view, False
+        if self._health is None:
+            from mlconsole.engine.health import HealthWatch
+
+            self._health = HealthWatch(session)
+        self._health.minutes, self._health.drawn = self.minutes, set(self.drawn)
+        self._health_looked = now
+        before = self._health_view
+        self._health_view = self._health.look({name: there for name, there in looked.live.items() if isinstance(there, Live)})
+        return self._health_view, before is None or not _same(before, self._health_view)
 
     def _stamp(self) -> tuple[object, ...] | None:
         """What tells that the registry was written to; None when that can't be told just now."""
@@ -282,6 +317,13 @@ class Watch:
             slices = {label: dict(counted) for label, counted in tally.by_slice.items()} if tally else {}
             endpoints.append(replace(endpoint, recent=len(recent), recent_failed=failed, recent_seconds=span, seen_by_slice=slices))
         return replace(status, endpoints=tuple(endpoints))
+
+
+def _same(before: HealthView, after: HealthView) -> bool:
+    """Whether nothing but the time and the sign of life is another one."""
+    watcher = replace(after.watcher, beat=before.watcher.beat)
+    probes = tuple(replace(one, looked=None) for one in after.probes) == tuple(replace(one, looked=None) for one in before.probes)
+    return probes and replace(after, at=before.at, watcher=watcher, probes=before.probes) == before
 
 
 def version_view(session: Session, line: models.VersionLine) -> VersionView:

@@ -18,8 +18,11 @@ ROLES = ("serving", "traffic", "predictions", "lifecycle", "actions")
 """The roles there are, by the names that `mlconsole.yaml` binds."""
 
 KINDS = ("probe", "notifier")
-"""Roles that are not bound to an environment but made where mlconsole.yaml says `kind: NAME`: each such plugin plays one, and its options are
-that probe's or notifier's own."""
+"""Roles that are not bound to an environment but made where mlconsole.yaml says `kind: NAME`: each such plugin plays one, and its options
+are that probe's or notifier's own."""
+
+OWN_KEYS: Mapping[str, tuple[str, ...]] = {"probe": ("kind", "every", "repair"), "notifier": ("kind", "after", "only")}
+"""What mlconsole.yaml itself says of each probe and notifier, beside the options that its plugin declares: those can't be called so."""
 
 GROUP = "mlconsole.plugins"
 """The entry-point group in which plugins are found, ours and a stranger's alike."""
@@ -48,4 +51,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["GROUP", "KINDS", "ROLES", "Context", "Option", "Plugin"]
+__all__ = ["GROUP", "KINDS", "OWN_KEYS", "ROLES", "Context", "Option", "Plugin"]

@@ -119,6 +119,19 @@ class RegistryLocked(RegistryUnusable):
     exit_code = 5
 
 
+class StoreUnusable(MLConsoleError):
+    """The store of observations can't be read or written: read-only, full disk, corrupt, replaced, or from a newer release."""
+
+    code = "observations"
+
+
+class StoreLocked(StoreUnusable):
+    """Another process held the store's lock longer than this one could wait; trying again helps."""
+
+    code = "observations_locked"
+    exit_code = 5
+
+
 class WentBack(MLConsoleError):
     """A change did not come to stand; the endpoint is in its revert target again."""
 
@@ -153,6 +166,8 @@ __all__ = [
     "RegistryLocked",
     "RegistryUnusable",
     "StillRunning",
+    "StoreLocked",
+    "StoreUnusable",
     "Throttled",
     "Unavailable",
     "UnknownName",

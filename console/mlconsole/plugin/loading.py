@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlconsole.core.errors import MLConsoleError, UnknownName
 from mlconsole.core.text import did_you_mean, is_name, neutralise
-from mlconsole.plugin import GROUP, ROLES, Option, Plugin
+from mlconsole.plugin import GROUP, KINDS, OWN_KEYS, ROLES, Option, Plugin
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -126,11 +126,17 @@ def _problem(name: str, plugin: Any) -> str:
     except (TypeError, ValueError):
         return "its factories have to be a mapping, its options a tuple"
     for role, factory in factories.items():
-        if role not in ROLES:
-            return f'it plays "{role}", and there is no such role. {did_you_mean(str(role), ROLES)}'.rstrip(".")
+        if role not in (*ROLES, *KINDS):
+            return f'it plays "{role}", and there is no such role. {did_you_mean(str(role), (*ROLES, *KINDS))}'.rstrip(".")
         if not callable(factory):
             return f'its factory for "{role}" can\'t be called'
     if not all(isinstance(option, Option) for option in options):
         return "its options have to be declared as mlconsole.plugin.Option"
+    kinds = [role for role in factories if role in KINDS]
+    if kinds and len(factories) > 1:
+        return f"it is a {kinds[0]}, and can play no other role beside it"
+    taken = [option.name for option in options for kind in kinds if option.name in OWN_KEYS[kind]]
+    if taken:
+        return f'its option "{taken[0]}" is mlconsole.yaml\'s own word there'
     twice = {option.name for option in options if [other.name for other in options].count(option.name) > 1}
     return f"it declares the option {min(twice)} twice" if twice else ""

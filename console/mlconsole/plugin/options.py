@@ -27,7 +27,7 @@ class Kind(StrEnum):
     MAP = "map"
     """Names of one's own → `of`."""
     GROUP = "group"
-    """Fixed keys, declared by `fields`."""
+    """Fixed keys, declared by `fields`; others too, where it is `open`."""
     ANY = "any"
 
 
@@ -45,6 +45,8 @@ class Option:
     maximum: float | None = None
     of: Option | None = None
     fields: tuple[Option, ...] = field(default=())
+    open: bool = False
+    """A group may hold further keys, which somebody else validates: a plugin's own options beside ours."""
 
 
 def json_schema(options: tuple[Option, ...]) -> Mapping[str, Json]:
@@ -71,6 +73,7 @@ def _schema(option: Option) -> dict[str, Json]:
     schema: dict[str, Json] = {"description": option.help}
     if option.kind is Kind.GROUP:
         schema.update(json_schema(option.fields))
+        schema["additionalProperties"] = option.open
     elif option.kind is Kind.LIST:
         schema.update(type="array", **({"items": _schema(option.of)} if option.of else {}))
     elif option.kind is Kind.MAP:

@@ -149,8 +149,15 @@ def validate(options: tuple[Option, ...], node: Located | None, where: str) -> M
     return values
 
 
-def check(options: tuple[Option, ...], node: Located, problems: Problems) -> dict[str, Json]:
-    """As `validate`, but what is wrong is noted in `problems`; a value that is wrong becomes its default."""
+def check(
+    options: tuple[Option, ...],
+    node: Located,
+    problems: Problems,
+    *,
+    open: bool = False,  # noqa: A002 - the option's own word
+) -> dict[str, Json]:
+    """As `validate`, but what is wrong is noted in `problems`; a value that is wrong becomes its default. Further keys are left alone where
+    it is `open`."""
     if node.sort is Sort.NOTHING:
         node = replace(node, sort=Sort.MAP, value={})
     if node.sort is not Sort.MAP:
@@ -160,7 +167,7 @@ def check(options: tuple[Option, ...], node: Located, problems: Problems) -> dic
     required = [option.name for option in options if option.required and option.name not in node.value]
     misspelt: set[str] = set()
     for name, child in node.value.items():
-        if name not in known:
+        if name not in known and not open:
             # A misspelt key that has to be there is one mistake, not two.
             misspelt.update(nearest(name[:_COMPARABLE], required)[:1] if len(misspelt) < len(required) else ())
             inside = f" in {shown(node.path)}" if node.path else ""
@@ -212,7 +219,7 @@ def _value(option: Option, node: Located, problems: Problems) -> Json:
 def _checked(option: Option, node: Located, problems: Problems) -> Json:
     match option.kind:
         case Kind.GROUP:
-            return check(option.fields, node, problems)
+            return check(option.fields, node, problems, open=option.open)
         case Kind.MAP:
             return _map(option, node, problems)
         case Kind.LIST:

@@ -60,7 +60,51 @@ def _first(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first,)
+_HEALTH = (
+    """CREATE TABLE alarm (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, environment TEXT NOT NULL, state TEXT NOT NULL, closed TEXT, body TEXT NOT NULL)""",
+    "CREATE INDEX alarm_open ON alarm (environment) WHERE closed IS NULL",
+    "CREATE INDEX alarm_closed ON alarm (environment, closed)",
+    """CREATE TABLE alarm_event (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, alarm INTEGER NOT NULL REFERENCES alarm (seq) ON DELETE CASCADE, at TEXT NOT NULL,
+        kind TEXT NOT NULL, "key" TEXT, text TEXT NOT NULL, UNIQUE (alarm, "key"))""",
+    """CREATE TABLE outbox (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, environment TEXT NOT NULL, dedupe TEXT NOT NULL, channel TEXT NOT NULL,
+        alarm INTEGER REFERENCES alarm (seq) ON DELETE CASCADE, unless_acknowledged BOOLEAN NOT NULL, state TEXT NOT NULL,
+        attempts INTEGER NOT NULL, next_try TEXT NOT NULL, claim TEXT NOT NULL, claimed_until TEXT, problem TEXT NOT NULL,
+        created TEXT NOT NULL, sent TEXT, body TEXT NOT NULL, UNIQUE (environment, dedupe, channel))""",
+    "CREATE INDEX outbox_pending ON outbox (environment, next_try) WHERE state = 'pending'",
+    "CREATE INDEX outbox_alarm ON outbox (alarm)",
+    """CREATE TABLE watcher (
+        environment TEXT NOT NULL PRIMARY KEY, token INTEGER NOT NULL, holder TEXT NOT NULL, place TEXT NOT NULL, pid INTEGER NOT NULL,
+        boot TEXT NOT NULL, since TEXT NOT NULL, beat_at TEXT NOT NULL, beat REAL NOT NULL, every REAL NOT NULL, ended TEXT,
+        problem TEXT NOT NULL, channels TEXT NOT NULL)""",
+    """CREATE TABLE action_run (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, environment TEXT NOT NULL, action TEXT NOT NULL,
+        state TEXT NOT NULL, asked TEXT NOT NULL, ended TEXT, place TEXT NOT NULL, pid INTEGER NOT NULL, boot TEXT NOT NULL,
+        body TEXT NOT NULL)""",
+    "CREATE INDEX action_run_unfinished ON action_run (environment) WHERE ended IS NULL",
+    """CREATE TABLE probe_state (
+        environment TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, ok BOOLEAN, text TEXT NOT NULL, value REAL, unit TEXT NOT NULL,
+        since TEXT NOT NULL, looked TEXT NOT NULL, PRIMARY KEY (environment, name))""",
+    """CREATE TABLE probe_event (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, environment TEXT NOT NULL, name TEXT NOT NULL, at TEXT NOT NULL, ok BOOLEAN, value REAL,
+        text TEXT NOT NULL)""",
+    "CREATE INDEX probe_event_at ON probe_event (environment, at)",
+    "CREATE INDEX probe_event_name ON probe_event (environment, name)",
+    """CREATE TABLE probe_value (
+        environment TEXT NOT NULL, name TEXT NOT NULL, at INTEGER NOT NULL, value REAL NOT NULL, PRIMARY KEY (environment, name, at)
+        ) WITHOUT ROWID""",
+)
+
+
+def _health(connection: sqlite3.Connection) -> None:
+    """Alarms, the outbox, watchers, action runs, probes."""
+    for statement in _HEALTH:
+        connection.execute(statement)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _health)
 """Number n (from 1) leads from schema n-1 to n; each runs in one transaction and is never edited after its release."""
 
 

@@ -12,9 +12,9 @@ from mlconsole.core.models import Actor
 from mlconsole.core.operations import Lease, Operation, StepRecord
 from mlconsole.core.releases import Release, Standing
 from mlconsole.plugin.errors import Conflict
-from mlconsole.registry.bodies import from_moment, load
+from mlconsole.registry.bodies import from_moment, load, moment
 from mlconsole.registry.database import Database
-from mlconsole.registry.tables import EndpointTable, LeaseTable, OperationTable, ReleaseTable, StepTable
+from mlconsole.registry.tables import AlarmEventTable, EndpointTable, LeaseTable, OperationTable, ReleaseTable, StepTable
 
 
 @dataclass(frozen=True)
@@ -132,3 +132,14 @@ def clock_time(when: datetime, now: datetime) -> str:
     """A moment as people on this machine read it: `14:02`, with the date when it was another day."""
     here = when.astimezone()
     return here.strftime("%H:%M" if here.date() == now.astimezone().date() else "%Y-%m-%d %H:%M")
+
+
+def note_event(session: Session, alarm: int, at: datetime, kind: str, text: str, key: str | None = None) -> bool:
+    """Note what happened in an alarm. False: that `key` was noted before, and nothing was written."""
+    if key is not None:
+        same = select(AlarmEventTable.seq).where(AlarmEventTable.alarm == alarm, AlarmEventTable.key == key)
+        if session.exec(same).first() is not None:
+            return False
+    session.add(AlarmEventTable(alarm=alarm, at=moment(at), kind=kind, key=key, text=text))
+    session.flush()
+    return True

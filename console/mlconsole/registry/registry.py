@@ -6,16 +6,23 @@ from pathlib import Path
 from types import TracebackType
 
 from mlconsole.core.clock import Clock
+from mlconsole.registry.alarms import Alarms
 from mlconsole.registry.database import Database, open_database
 from mlconsole.registry.journal import Journal
 from mlconsole.registry.leases import Leases
+from mlconsole.registry.outbox import Outbox
 from mlconsole.registry.plans import Plans
+from mlconsole.registry.probes import Probes
 from mlconsole.registry.releases import Releases
+from mlconsole.registry.runs import Runs
 from mlconsole.registry.versions import Versions
+from mlconsole.registry.watchers import Watchers
 
 
-class Registry(Versions, Releases, Plans, Journal, Leases):
-    """Versions, releases, plans, the journal, leases and control. Usable from several threads, not across a fork.
+class Registry(Versions, Releases, Plans, Journal, Leases, Alarms, Outbox, Watchers, Runs, Probes):
+    """Versions, releases, plans, the journal, leases and control; alarms, the outbox, watchers, runs of actions and probes.
+
+    Usable from several threads, not across a fork.
 
     Every method is one transaction, and may raise `RegistryUnusable` or `RegistryLocked` besides what it says itself.
     """

@@ -113,3 +113,121 @@ class ControlTable(SQLModel, table=True):
     wanted: str
     actor: str
     asked_at: str
+
+
+class AlarmTable(SQLModel, table=True):
+    """An alarm; `seq` is the number that people say to each other, over all environments."""
+
+    __tablename__ = "alarm"
+    seq: int | None = Field(default=None, primary_key=True)
+    environment: str
+    state: str
+    closed: str | None = None
+    body: str
+
+
+class AlarmEventTable(SQLModel, table=True):
+    """What happened in an alarm. `key` is unique within it, where there is one: the same thing is told once."""
+
+    __tablename__ = "alarm_event"
+    seq: int | None = Field(default=None, primary_key=True)
+    alarm: int
+    at: str
+    kind: str
+    key: str | None = None
+    text: str
+
+
+class OutboxTable(SQLModel, table=True):
+    """A notice for one channel. `claim` is whose turn it is to send it, until `claimed_until`."""
+
+    __tablename__ = "outbox"
+    seq: int | None = Field(default=None, primary_key=True)
+    environment: str
+    dedupe: str
+    channel: str
+    alarm: int | None = None
+    unless_acknowledged: bool = False
+    state: str
+    attempts: int = 0
+    next_try: str
+    claim: str = ""
+    claimed_until: str | None = None
+    problem: str = ""
+    created: str
+    sent: str | None = None
+    body: str
+
+
+class WatcherTable(SQLModel, table=True):
+    """Who watches an environment. The row stays when the watcher ends, so that `token` rises for ever."""
+
+    __tablename__ = "watcher"
+    environment: str = Field(primary_key=True)
+    token: int
+    holder: str
+    place: str
+    pid: int
+    boot: str
+    since: str
+    beat_at: str
+    beat: float
+    every: float
+    ended: str | None = None
+    problem: str
+    channels: str
+
+
+class ActionRunTable(SQLModel, table=True):
+    """A run of an action, and which process has it."""
+
+    __tablename__ = "action_run"
+    seq: int | None = Field(default=None, primary_key=True)
+    id: str
+    environment: str
+    action: str
+    state: str
+    asked: str
+    ended: str | None = None
+    place: str = ""
+    pid: int = 0
+    boot: str = ""
+    body: str
+
+
+class ProbeStateTable(SQLModel, table=True):
+    """What a probe saw last, and since when it sees that."""
+
+    __tablename__ = "probe_state"
+    environment: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    kind: str
+    ok: bool | None = None
+    text: str
+    value: float | None = None
+    unit: str
+    since: str
+    looked: str
+
+
+class ProbeEventTable(SQLModel, table=True):
+    """A probe saw something else than before."""
+
+    __tablename__ = "probe_event"
+    seq: int | None = Field(default=None, primary_key=True)
+    environment: str
+    name: str
+    at: str
+    ok: bool | None = None
+    value: float | None = None
+    text: str
+
+
+class ProbeValueTable(SQLModel, table=True):
+    """A probe's figure, one for each stretch of ten seconds (`at`: epoch seconds)."""
+
+    __tablename__ = "probe_value"
+    environment: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    at: int = Field(primary_key=True)
+    value: float

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from rich.cells import cell_len
@@ -13,15 +12,26 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from mlconsole.core.text import duration
-from mlconsole.engine.views import EndpointView, OperationView, Snapshot, State
+from mlconsole.engine.views import OperationView, Snapshot, State
 from mlconsole.tui.actions import Action, Group
-from mlconsole.tui.pane import Line, cut, fitted, line, plained, strip_of, width_of
+from mlconsole.tui.attention import open_alarms
+from mlconsole.tui.figures import moment
+from mlconsole.tui.pane import Line, Span, cut, fitted, line, plained, strip_of, width_of
 from mlconsole.tui.signs import BOLD, CYAN, DIM, PRODUCTION, STATE_STYLES, YELLOW, Signs, current
 
 STALE = 6.0
 """Seconds after which data are told with their age; younger ones are *live*."""
 
-SCREENS = (("models", "1", "Models"), ("endpoints", "2", "Endpoints"), ("canary", "3", "Canary"), ("activity", "6", "Activity"))
+_JUST = 600.0
+"""Seconds for which an action that is over is told in row 2."""
+
+SCREENS = (
+    ("models", "1", "Models"),
+    ("endpoints", "2", "Endpoints"),
+    ("canary", "3", "Canary"),
+    ("health", "5", "Health"),
+    ("activity", "6", "Activity"),
+)
 
 
 class Bar(Widget):
@@ -72,29 +82,6 @@ class Bar(Widget):
         self.post_message(self.Clicked(self, whole[begin : end if end >= 0 else None].strip("[]")))
 
 
-@dataclass(frozen=True)
-class Attention:
-    """Something that needs a person: a state, a sentence, and the screen and endpoint to go to."""
-
-    state: State
-    text: str
-    screen: str
-    subject: str
-
-
-def attentions(snapshot: Snapshot) -> list[Attention]:
-    """What needs a person, worst first."""
-    if snapshot.blind:
-        return [Attention(State.FAILING, f"blind: {snapshot.blind}", "endpoints", "")]
-    order = {State.FAILING: 0, State.LOOK: 1, State.NO_DATA: 2}
-    found = [
-        Attention(endpoint.state, f"{endpoint.name}: {endpoint.finding}", _screen_for(endpoint), endpoint.name)
-        for endpoint in snapshot.status.endpoints
-        if endpoint.state in order
-    ]
-    return sorted(found, key=lambda one: order[one.state])
-
-
 def where(snapshot: Snapshot | None, environment: str, production: bool, workspace: str, now: datetime, width: int) -> tuple[Line, Line]:
     """Row 1: environment, workspace, backend, person@host; badge and clock."""
     name = "PRODUCTION" if production else environment.upper()
@@ -109,47 +96,90 @@ def where(snapshot: Snapshot | None, environment: str, production: bool, workspa
 
 
 def world(snapshot: Snapshot | None, now: datetime, signs: Signs, width: int) -> tuple[Line, str]:
-    """Row 2: counts that add up to all endpoints · running changes · who watches · age of data; and a style over all of it."""
+    """Row 2: counts that add up to all endpoints · running changes · who watches · age of data; and a style over all of it.
+
+    Where it is too long, what matters least is told shorter or left out first; the counts, and that nobody watches, stay.
+    """
     if snapshot is None:
         return line((" looking for the first time …", DIM)), ""
-    counts: list[tuple[str, str]] = []
     blind = bool(snapshot.blind)
-    for state, word in (
-        (State.OK, "ok"),
-        (State.CHANGING, "changing"),
-        (State.LOOK, "look"),
-        (State.FAILING, "failing"),
-        (State.NO_DATA, "no data"),
-    ):
-        count = snapshot.status.count(state)
-        if width < 60 and not count:
+    counts: list[tuple[str, str]] = []
+    for state in (State.OK, State.CHANGING, State.LOOK, State.FAILING, State.NO_DATA):
+        number = snapshot.status.count(state)
+        if width < 60 and not number:
             continue
-        figure = "–" if blind and state is not State.NO_DATA else str(count)
-        counts.append((f"{signs.of(state)}{figure} ", STATE_STYLES[state] if count else DIM))
-        del word
+        figure = "–" if blind and state is not State.NO_DATA else str(number)
+        counts.append((f"{signs.of(state)}{figure} ", STATE_STYLES[state] if number else DIM))
     # Blind, the last look saw nothing: what is shown is as old as what was last seen.
     at = snapshot.seen if blind else snapshot.status.at
     age = (now - at).total_seconds() if at is not None else None
-    running = running_told(snapshot.status.running)
-    parts = [running] if width >= 60 or snapshot.status.running else []
-    if width >= 60:
-        parts.append("only you watch")
     live = age is not None and age < STALE and not blind
     told = "data live" if live else "NEVER SEEN" if age is None else f"DATA {duration(max(0.0, age)).upper()} OLD"
-    spans: list[tuple[str, str]] = [(" ", ""), *counts]
-    for part in parts:
-        spans += [("│ ", DIM), (part + " ", CYAN if part is running and snapshot.status.running else "")]
-    spans += [("│ ", DIM), (told, "" if live else "bold red")]
-    return line(*((signs.plain(text), words) for text, words in spans)), "reverse red" if blind else ""
+    running = snapshot.status.running
+    watches = watcher_told(snapshot, now, signs)
+    does = _doing(snapshot, now, signs)
+    spans: list[tuple[str, str]] = []
+    for run, watcher in _shorter(running, watches, does, most=width):
+        parts = [part for part in (run, watcher, (told, "" if live else "bold red")) if part[0]]
+        spans = [(" ", ""), *counts]
+        for text, words in parts:
+            spans += [("│ ", DIM), (text, words), (" ", "")]
+        spans.pop()
+        spans = [(signs.plain(text), words) for text, words in spans]
+        if width_of(spans) <= width:
+            break
+    return line(*spans), "reverse red" if blind else ""
 
 
-def running_told(running: Sequence[OperationView]) -> str:
-    """The running changes in a few words."""
+def _shorter(running: Sequence[OperationView], watches: Span, does: Span, *, most: int) -> Iterator[tuple[Span, Span]]:
+    """What of the changes and of who watches is told, the longest first."""
+    nothing: Span = ("", "")
+    quiet = watches[1] == "" or watches[1] == DIM
+    if not running:
+        tellings = [does] if does[0] else [("no change", ""), nothing]
+        if most < 60 and not does[0]:
+            tellings = [nothing]
+    else:
+        tellings = [(running_told(running, brief), CYAN) for brief in (0, 1, 2)]
+    for told in tellings:
+        yield told, watches
+    if quiet:
+        yield tellings[-1], nothing
+    yield nothing, watches
+    yield nothing, (watches[0].partition(" since")[0], watches[1])
+
+
+def _doing(snapshot: Snapshot, now: datetime, signs: Signs) -> Span:
+    """The action that runs, or was over a moment ago."""
+    for run in snapshot.health.runs if snapshot.health is not None else ():
+        if run.state in ("asked", "running"):
+            return f"{signs.changing} F {run.action} {run.state}", CYAN
+        if run.ended is not None and (now - run.ended).total_seconds() < _JUST:
+            return f"F {run.action} {signs.ok if run.state == 'done' else signs.failing} {run.state}", ""
+    return "", ""
+
+
+def watcher_told(snapshot: Snapshot, now: datetime, signs: Signs) -> Span:
+    """Who watches; in red that nobody does only while something is wrong, or a change runs in production."""
+    status = snapshot.status
+    watcher = snapshot.health.watcher if snapshot.health is not None and snapshot.health.watcher.alive else status.watcher
+    if watcher.alive:
+        return ("guardian ●", "") if not watcher.trouble else (f"guardian {signs.look}", YELLOW)
+    if snapshot.health is None and watcher.since is None:
+        return "only you watch", DIM
+    since = f" since {moment(watcher.since, now)}" if watcher.since else ""
+    wrong = bool(open_alarms(snapshot)) or status.count(State.FAILING) > 0 or (status.production and bool(status.running))
+    return f"NOBODY WATCHES{since}", "reverse red" if wrong else YELLOW
+
+
+def running_told(running: Sequence[OperationView], brief: int = 0) -> str:
+    """The running changes in a few words; the more `brief`, the fewer."""
     if not running:
         return "no change"
     first = running[0]
-    way = f"← {first.endpoint} going back" if first.state == "going back" else f"~ {first.endpoint} {first.now} → {first.then}"
-    place = f", step {first.step}/{first.steps}" if first.steps and first.state != "going back" else ""
+    what = f" {first.now} → {first.then}" if brief == 0 else ""
+    way = f"← {first.endpoint} going back" if first.state == "going back" else f"~ {first.endpoint}{what}"
+    place = f", step {first.step}/{first.steps}" if first.steps and first.state != "going back" and brief < 2 else ""
     interrupted = ", interrupted" if first.interrupted else ""
     return f"{way}{place}{interrupted}" + (f" +{len(running) - 1}" if len(running) > 1 else "")
 
@@ -161,18 +191,6 @@ def screens(now: str, right: str, width: int, signs: Signs) -> tuple[Line, Line]
         spans.append((f"[{key} {label}]", BOLD) if name == now else f" {key} {label} ")
     left = line(*spans)
     return left, line((fitted(right, min(cell_len(signs.plain(right)), max(0, width - width_of(left) - 3)), signs) + " ", DIM))
-
-
-def attention(found: Sequence[Attention], signs: Signs, snapshot: Snapshot | None) -> tuple[Line, Line, str]:
-    """Row 4: what needs you, one line, the worst."""
-    if snapshot is None:
-        return line(""), (), ""
-    if not found:
-        return line((f" {signs.ok} ", STATE_STYLES[State.OK]), "nothing needs you"), (), ""
-    worst = found[0]
-    more = f" +{len(found) - 1}" if len(found) > 1 else ""
-    over = "reverse red" if worst.state is State.FAILING else ""
-    return line((f" {signs.of(worst.state)} ", STATE_STYLES[worst.state]), signs.plain(worst.text)), line((f"{more} ! go there ", "")), over
 
 
 def keys(shown: Sequence[tuple[Action, bool]], width: int, signs: Signs) -> Line:
@@ -207,8 +225,4 @@ def _length(told: Sequence[tuple[int, str, str]], signs: Signs) -> int:
 
 
 def _key(key: str) -> str:
-    return {"left": "←→", "right": "", "escape": "esc", "question_mark": "?"}.get(key, key)
-
-
-def _screen_for(endpoint: EndpointView) -> str:
-    return "activity" if "changed outside" in endpoint.finding else "endpoints"
+    return {"left": "←→", "right": "", "escape": "esc", "question_mark": "?", "[": "[ ]", "]": ""}.get(key, key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from mlconsole.tui.actions import Action, Group
@@ -28,6 +29,8 @@ def open_palette(app: ConsoleApp) -> None:
                 off=here,
             )
         )
+    if app.drills:
+        options.append(Option("drills", "drills", "break something on purpose, and see it caught"))
     for name, text in (("tutor on", "the tutor of the demo"), ("tutor off", "no tutor")):
         options.append(Option(name, name, text))
 
@@ -36,6 +39,8 @@ def open_palette(app: ConsoleApp) -> None:
             return
         if name.startswith(_ENVIRONMENT):
             app.run_worker(app.switch_environment(name.removeprefix(_ENVIRONMENT)), exit_on_error=False)
+        elif name == "drills":
+            app.offer_drills()
         elif name.startswith("tutor"):
             app.set_tutor(name == "tutor on")
         else:
@@ -52,7 +57,8 @@ def open_row_actions(app: ConsoleApp) -> None:
 
 def open_help(app: ConsoleApp) -> None:
     """What the keys do here: those of this screen, then those everywhere."""
-    lines: list[Line] = [line((app.view.help_text, BOLD)), line("")]
+    lines: list[Line] = [*(line(piece) for piece in textwrap.wrap(app.unread, 100)), line("")] if app.unread else []
+    lines += [line((app.view.help_text, BOLD)), line("")]
     here = [app.actions_by_id[name] for name in app.view.actions]
     for group, title in (
         (Group.LOOK, "look"),
@@ -65,7 +71,7 @@ def open_help(app: ConsoleApp) -> None:
             lines.append(line((title, DIM)))
             lines += [_help_line(app, action) for action in inside]
     lines += [line(""), line(("everywhere", DIM))]
-    lines += [_help_line(app, action) for action in app.actions_by_id.values() if action.everywhere]
+    lines += [_help_line(app, action) for action in app.actions_by_id.values() if action.everywhere and action not in here]
     lines += [line(""), line(("Keys can be others: keys.json in your configuration folder, by action id.", DIM))]
     app.push_screen(TextBox(f"help · {app.view.screen_name.capitalize()}", lines))
 

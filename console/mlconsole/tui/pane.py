@@ -248,3 +248,19 @@ class Pane(Widget, can_focus=True):
     def on_mouse_scroll_up(self) -> None:
         """The wheel."""
         self.scroll_lines(-3)
+
+
+class Under(Pane):
+    """Lines that belong to the box above: no edge of their own over them."""
+
+    def show(self, lines: Sequence[Line], *, dimmed: bool = False) -> None:
+        """Other lines; drawn when they differ."""
+        del dimmed
+        shown = [plained(each, self.signs) for each in lines]
+        if shown != self._lines:
+            self._lines = shown
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """A line, beginning at the first row."""
+        return self._framed(cut(self._lines[y], self.inner_width, self.signs) if y < len(self._lines) else (), "")

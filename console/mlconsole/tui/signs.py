@@ -122,6 +122,7 @@ _TO_ASCII = str.maketrans(
         "×": "x",
         "≥": ">=",
         "≤": "<=",
+        **dict(zip("▁▂▃▄▅▆▇█", "_,-=+*%#", strict=True)),
     }
 )
 

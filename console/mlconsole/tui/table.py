@@ -92,6 +92,12 @@ class LiveTable(Pane):
         self.dimmed = dimmed
         self._arrange(redraw=redraw)
 
+    def set_columns(self, columns: Sequence[Column]) -> None:
+        """Other columns, for other rows: what the next `fill` brings."""
+        if tuple(columns) != self._columns:
+            self._columns = tuple(columns)
+            self._widths, self._longest = {}, None
+
     def filter(self, text: str) -> None:
         """Only rows that have each word of `text` in them."""
         if text != self._filter:

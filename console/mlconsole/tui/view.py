@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from textual.containers import Vertical
 from textual.widget import Widget
 
-from mlconsole.engine.views import EndpointView, Snapshot
+from mlconsole.engine.views import AlarmView, EndpointView, Snapshot
 from mlconsole.tui.pane import Line, Pane
 from mlconsole.tui.signs import Signs
 from mlconsole.tui.table import LiveTable
@@ -68,8 +68,14 @@ class View(Vertical):
         """What is shown, for the right of row 3."""
         return ""
 
+    def alarm(self) -> AlarmView | None:
+        """The open alarm that is shown here."""
+        return None
+
     def first_focus(self) -> Widget | None:
         """What has the keys when the screen is entered."""
+        if self.has_class("-phone"):
+            return next(iter(self.query("#phone")), None)
         return next(iter(self.query(LiveTable)), None) or next(iter(self.query(Pane)), None)
 
     def open_subject(self, name: str) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mlconsole.workspace.actions import ActionSettings
 from mlconsole.workspace.finding import environment, find_workspace
 from mlconsole.workspace.grammar import FILE, schema
-from mlconsole.workspace.settings import Endpoint, Environment, Model, Workspace, check_plugins, load, options_for
+from mlconsole.workspace.health import ApplicationLog, ChannelSettings, Ping, ProbeSettings, kind_options
+from mlconsole.workspace.settings import Dependency, Endpoint, Environment, Model, Workspace, check_plugins, load, options_for
 
 if TYPE_CHECKING:
     from mlconsole.workspace.golden import read_golden
@@ -27,14 +29,21 @@ __all__ = [
     "FILE",
     "METADATA_FILE",
     "REQUIRED",
+    "ActionSettings",
+    "ApplicationLog",
+    "ChannelSettings",
+    "Dependency",
     "Endpoint",
     "Environment",
     "Metadata",
     "Model",
+    "Ping",
+    "ProbeSettings",
     "Workspace",
     "check_plugins",
     "environment",
     "find_workspace",
+    "kind_options",
     "load",
     "options_for",
     "read_golden",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mlconsole.plugin import ROLES
+from mlconsole.core.health import PAGES, Question
+from mlconsole.core.health import Settings as HealthSettings
+from mlconsole.plugin import KINDS, ROLES
 from mlconsole.plugin.options import Kind, Option, json_schema
 
 if TYPE_CHECKING:
@@ -25,12 +27,110 @@ _PER_ROLE = {
     "actions": "the plugin whose actions are offered",
 }
 
+_VARIABLE = "the name of an environment variable that holds {what}: the file itself holds no secret"
+_TEXTS = Option("", Kind.TEXT, "a text")
+
+PING = (
+    Option("url_env", Kind.TEXT, _VARIABLE.format(what="the URL")),
+    Option("url", Kind.TEXT, "the URL itself, where it is no secret"),
+    Option("every", Kind.NUMBER, "seconds between two pings", default=60.0, minimum=5, maximum=86_400),
+)
+
+PROBE = (
+    Option("kind", Kind.NAME, "the plugin that looks: http, tcp, redis, …; its own options stand beside", required=True),
+    Option("every", Kind.NUMBER, "seconds between two looks", default=10.0, minimum=1, maximum=3600),
+    Option("repair", Kind.NAME, "the action that repairs what it finds"),
+)
+
+SEVERITIES = ("page", "recovered", "info")
+
+CHANNEL = (
+    Option("kind", Kind.NAME, "the plugin that tells: webhook, command, …; its own options stand beside", required=True),
+    Option("after", Kind.NUMBER, "minutes that a page has to be unacknowledged before it goes here too", minimum=1, maximum=1440),
+    Option(
+        "only",
+        Kind.LIST,
+        "what goes here; left out, everything",
+        of=Option("", Kind.TEXT, "what it is", choices=SEVERITIES),
+    ),
+)
+
+LOG_FIELDS = (
+    Option("time", Kind.TEXT, "the key of when the request began: ISO 8601, or epoch seconds or milliseconds", required=True),
+    Option("request_id", Kind.TEXT, "the key of the request's id"),
+    Option("status", Kind.TEXT, "the key of the HTTP status that the consumer got"),
+    Option("milliseconds", Kind.TEXT, "the key of how long it took, in ms"),
+    Option("error", Kind.TEXT, "the key of why it failed"),
+    Option("score", Kind.TEXT, "the key of the score"),
+)
+
+APPLICATION_LOG = (
+    Option("endpoint", Kind.NAME, "the endpoint that the application asks", required=True),
+    Option("files", Kind.PATH, "JSON-lines files: a path, * and ? standing for anything", required=True),
+    Option("fields", Kind.GROUP, "which key of a line holds what; a dot goes inside: http.status", required=True, fields=LOG_FIELDS),
+    Option("slices", Kind.MAP, "slice → the key of its value", of=_TEXTS),
+)
+
+HEALTH = (
+    Option(
+        "errors",
+        Kind.NUMBER,
+        "the share of failed requests above the usual one that is too much",
+        default=HealthSettings.errors,
+        minimum=0,
+        maximum=1,
+    ),
+    Option("slice_errors", Kind.NUMBER, "the same for one slice", default=HealthSettings.slice_errors, minimum=0, maximum=1),
+    Option("latency_ms", Kind.NUMBER, "a limit for p95 in ms; left out, twice the usual and 50 ms above it", minimum=1),
+    Option("cutoff_days", Kind.NUMBER, "how old the serving version's data may be", minimum=1),
+    Option("silent", Kind.FLAG, "whether falling silent is a finding", default=HealthSettings.silent),
+    Option(
+        "pages",
+        Kind.LIST,
+        "which questions wake somebody",
+        default=[str(question) for question in Question if question in PAGES],
+        of=Option("", Kind.TEXT, "a question", choices=tuple(str(question) for question in Question if question in PAGES)),
+    ),
+)
+
+PARAMETER = (
+    Option("help", Kind.TEXT, "what it is for", default=""),
+    Option("default", Kind.TEXT, "what it is when left out; without one it has to be given"),
+)
+
+CHECK = (
+    Option("probe", Kind.NAME, "the probe that has to see it repaired"),
+    Option("golden", Kind.NAME, "the model whose golden queries have to be answered right"),
+)
+
+ACTION = (
+    Option("summary", Kind.TEXT, "one line for people", default=""),
+    Option("uses", Kind.NAME, "an action that a plugin offers"),
+    Option("with", Kind.MAP, "what that action is told", of=_TEXTS),
+    Option("run", Kind.LIST, "a command, as a list and never through a shell; {NAME} is a parameter", of=_TEXTS),
+    Option("parameters", Kind.MAP, "what the command may be told", of=Option("", Kind.GROUP, "a parameter", fields=PARAMETER)),
+    Option("safe", Kind.FLAG, "it needs no typed name in production", default=False),
+    Option("time_limit", Kind.NUMBER, "seconds after which it is ended", default=60.0, minimum=1, maximum=86_400),
+    Option("check", Kind.GROUP, "how one sees that it helped", fields=CHECK),
+    Option("environments", Kind.LIST, "where it is offered; left out, everywhere", of=Option("", Kind.NAME, "an environment")),
+)
+
 ENVIRONMENT = (
     Option("production", Kind.FLAG, "changes want names typed; left out, it is true for production, prod and live"),
     Option("read_only", Kind.FLAG, "nothing can be changed from here", default=False),
     *(Option(role, Kind.NAME, _PER_ROLE.get(role, f"the plugin that plays the role {role}"), required=role == "serving") for role in ROLES),
     Option(
         "options", Kind.MAP, "plugin → its options; mlconsole plugins show NAME lists them", of=Option("", Kind.ANY, "the plugin's options")
+    ),
+    Option("watch", Kind.FLAG, "the guardian watches it", default=True),
+    Option("ping", Kind.GROUP, "a URL that the guardian asks for again and again, so that its own death is seen", fields=PING),
+    Option("probes", Kind.MAP, "name → what endpoints depend on", of=Option("", Kind.GROUP, "a probe", fields=PROBE, open=True)),
+    Option("notify", Kind.MAP, "name → how people are told", of=Option("", Kind.GROUP, "a channel", fields=CHANNEL, open=True)),
+    Option(
+        "application_logs",
+        Kind.MAP,
+        "name → what an application logged of its own requests",
+        of=Option("", Kind.GROUP, "a log", fields=APPLICATION_LOG),
     ),
 )
 
@@ -41,9 +141,17 @@ MODEL = (
     Option("replay", Kind.PATH, "a file of recorded requests that can be sent again"),
 )
 
+DEPENDENCY = (
+    Option("probe", Kind.NAME, "the probe", required=True),
+    Option("versions", Kind.LIST, "the versions of the model that can't do without it; left out, all of them", of=_TEXTS),
+)
+"""A dependency in full; a probe's name alone is short for one of all versions."""
+
 ENDPOINT = (
     Option("model", Kind.NAME, "the model whose versions run behind it", required=True),
     Option("description", Kind.TEXT, "one line for people", default=""),
+    Option("depends_on", Kind.LIST, "the probes of what it can't do without", of=Option("", Kind.ANY, "a probe, or {probe, versions}")),
+    Option("health", Kind.GROUP, "what its health is judged by", fields=HEALTH),
 )
 
 WORKSPACE = (
@@ -58,6 +166,7 @@ WORKSPACE = (
     ),
     Option("models", Kind.MAP, "name → where its files are", of=Option("", Kind.GROUP, "a model", fields=MODEL)),
     Option("endpoints", Kind.MAP, "name → which model it serves", of=Option("", Kind.GROUP, "an endpoint", fields=ENDPOINT)),
+    Option("actions", Kind.MAP, "name → what can be done by hand, or as a repair", of=Option("", Kind.GROUP, "an action", fields=ACTION)),
 )
 
 _NAMES = {"pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$"}
@@ -71,15 +180,30 @@ def schema(plugins: Iterable[Plugin] = ()) -> Mapping[str, Json]:
         **json_schema(WORKSPACE),
     }
     properties = result["properties"]
-    for group in ("environments", "models", "endpoints"):
-        properties[group]["propertyNames"] = _NAMES
+    environment = properties["environments"]["additionalProperties"]["properties"]
+    for named in (
+        *(properties[group] for group in ("environments", "models", "endpoints", "actions")),
+        *(environment[group] for group in ("probes", "notify", "application_logs")),
+    ):
+        named["propertyNames"] = _NAMES
     # A group may be left empty behind its key, as in `models: {relevance: }`.
     properties["models"]["additionalProperties"]["type"] = ["object", "null"]
     path = {"type": "string", "minLength": 1}
     golden = properties["models"]["additionalProperties"]["properties"]["golden"]
     golden["oneOf"] = [path, {"type": "object", "additionalProperties": path}]
-    known = {plugin.name: json_schema(plugin.options) for plugin in plugins}
+    dependency = properties["endpoints"]["additionalProperties"]["properties"]["depends_on"]["items"]
+    dependency["oneOf"] = [{"type": "string", "minLength": 1}, json_schema(DEPENDENCY)]
+    properties["actions"]["additionalProperties"]["oneOf"] = [{"required": ["uses"]}, {"required": ["run"]}]
+    plugins = tuple(plugins)
+    known = {plugin.name: json_schema(plugin.options) for plugin in plugins if set(plugin.factories) - set(KINDS) or not plugin.factories}
     if known:
-        options = properties["environments"]["additionalProperties"]["properties"]["options"]
-        options["properties"] = known
+        environment["options"]["properties"] = known
+    for group, role, own in (("probes", "probe", PROBE), ("notify", "notifier", CHANNEL)):
+        kinds = [plugin for plugin in plugins if role in plugin.factories]
+        if kinds:
+            each = environment[group]["additionalProperties"]
+            each["properties"]["kind"]["enum"] = [plugin.name for plugin in kinds]
+            each["allOf"] = [
+                {"if": {"properties": {"kind": {"const": plugin.name}}}, "then": json_schema((*own, *plugin.options))} for plugin in kinds
+            ]
     return result

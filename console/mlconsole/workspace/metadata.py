@@ -15,6 +15,7 @@ from typing import Any
 
 from mlconsole.core.errors import UsageError
 from mlconsole.core.models import Code, Data, Field, Json, Metrics, Signature, Slice, check_version
+from mlconsole.core.profiles import histogram, is_token
 from mlconsole.core.text import neutralise
 from mlconsole.plugin.options import Kind, Option
 from mlconsole.plugin.validation import Located, Problems, Sort, check, shown
@@ -41,6 +42,8 @@ REQUIRED = (
     "baseline",
 )
 """What a version can't be registered without."""
+
+_TOKENS = "Write them like {m: 3, 'c:DHL': 18, 'n:120': 7}: docs/artifact-format.md tells what they mean."
 
 _MINIMAL = '{version: "1", owner: risk-models}'
 
@@ -107,7 +110,7 @@ METADATA = (
             Option("slices", Kind.LIST, "labels of requests", of=Option("", Kind.GROUP, "a slice", fields=_SLICE)),
         ),
     ),
-    Option("baseline", Kind.MAP, "the profile of its training data"),
+    Option("baseline", Kind.MAP, "the profile of the set that it was measured on"),
 )
 
 
@@ -173,6 +176,7 @@ def read_metadata(path: Path) -> Metadata:
     signature = values["signature"]
     inputs, outputs = (_fields(signature[key], key, node, problems) for key in ("inputs", "outputs"))
     _check_score(signature["score"], outputs, node, problems)
+    _check_baseline(values["baseline"], inputs, node, problems)
     slices = _slices(signature["slices"], inputs, node, problems)
     problems.raise_first()
     code = Code(values["code"]["commit"], values["code"]["dirty"], values["code"]["repository"])
@@ -274,6 +278,36 @@ def _check_score(score: str | None, outputs: tuple[Field, ...], node: Located, p
         problems.add(node.at("signature", "score"), f'signature.score "{shown(score)}" is no output.', meant=score, known=names)
 
 
+def _check_baseline(said: Mapping[str, Json], inputs: tuple[Field, ...], node: Located, problems: Problems) -> None:
+    """What health reads of the profile has to be of the form that it reads; the rest is the author's own."""
+    score = said.get("score")
+    if isinstance(score, dict) and {"edges", "counts"} <= score.keys() and not histogram(score["edges"], score["counts"])[0]:
+        text = "baseline.score is no histogram: edges have to rise, and to be one more than counts, which are whole numbers."
+        problems.add(node.at("baseline", "score"), text, key=True)
+    fields = node.get("baseline", "fields")
+    if fields is None or fields.sort is Sort.NOTHING:
+        return
+    if fields.sort is not Sort.MAP:
+        problems.add(fields, "baseline.fields has to be a group of input fields, each with its counts.", next=_TOKENS)
+        return
+    names = [field.name for field in inputs]
+    for name, counts in fields.value.items():
+        if names and name not in names:
+            problems.add(counts, f'baseline.fields: "{shown(name)}" is no input.', meant=name, known=names, key=True)
+        elif counts.sort is not Sort.MAP:
+            problems.add(counts, f"{shown(counts.path)} has to be a group of tokens with their counts.", next=_TOKENS)
+        else:
+            _check_tokens(counts, problems)
+
+
+def _check_tokens(counts: Located, problems: Problems) -> None:
+    for token, count in counts.value.items():
+        if not is_token(token):
+            problems.add(count, f'{shown(counts.path)}: "{shown(token)}" is no token.', next=_TOKENS, key=True)
+        elif not isinstance(count.value, int) or count.sort is not Sort.NUMBER or count.value < 0:
+            problems.add(count, f"{shown(counts.path)}: {shown(token)} has to be counted with a whole number.", next=_TOKENS)
+
+
 def _slices(values: list[dict[str, Any]], inputs: tuple[Field, ...], node: Located, problems: Problems) -> tuple[Slice, ...]:
     if len(values) > MOST_SLICES:
         problems.add(node.at("signature", "slices", MOST_SLICES), f"{len(values)} slices: at most {MOST_SLICES} are told apart.")
@@ -344,6 +378,8 @@ signature:
   # slices:                    # labels of requests: at most 4, with at most 50 values each
   #   - {key: language, path: /language, values: [en, de, pl]}
 
-baseline:                      # the profile of its training data, any keys
-  # score: {mean: 0.31, p90: 0.84}
+baseline:                      # the profile of the set it was measured on: docs/artifact-format.md; further keys are yours
+  # n: 1500
+  # score: {edges: [0, 0.5, 1], counts: [1002, 498]}
+  # over_threshold: 0.33
 """

@@ -7,16 +7,31 @@ plugin is loaded for an environment.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlconsole.core.errors import UnknownName
-from mlconsole.core.text import did_you_mean, is_name, neutralise
+from mlconsole.core.health import Settings as HealthSettings
+from mlconsole.core.text import did_you_mean, neutralise
 from mlconsole.plugin import ROLES, Plugin
 from mlconsole.plugin.validation import Located, Problems, Sort, check, empty_map, shown
-from mlconsole.workspace.grammar import FILE, MINIMAL, WORKSPACE
+from mlconsole.workspace.actions import ActionSettings, build_actions
+from mlconsole.workspace.grammar import DEPENDENCY, FILE, MINIMAL, WORKSPACE
+from mlconsole.workspace.health import (
+    ApplicationLog,
+    ChannelSettings,
+    Ping,
+    ProbeSettings,
+    build_channels,
+    build_logs,
+    build_ping,
+    build_probes,
+    build_settings,
+    check_named,
+    refuse_secrets,
+)
 from mlconsole.workspace.reading import called, read_yaml
 
 if TYPE_CHECKING:
@@ -40,6 +55,13 @@ class Environment:
     node: Located = field(repr=False, compare=False)
     where: str = field(default=FILE, compare=False)
     """How errors call the file."""
+    watch: bool = True
+    """The guardian watches it."""
+    ping: Ping | None = None
+    probes: Mapping[str, ProbeSettings] = field(default_factory=dict)
+    channels: Mapping[str, ChannelSettings] = field(default_factory=dict)
+    """`notify` in the file."""
+    application_logs: Mapping[str, ApplicationLog] = field(default_factory=dict)
 
     def place(self, role: str) -> str:
         """Where the role is bound, or should be: `mlconsole.yaml:7:14`."""
@@ -61,12 +83,29 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Dependency:
+    """What an endpoint can't do without: a probe of at least one environment."""
+
+    probe: str
+    versions: tuple[str, ...] = ()
+    """Only these versions of its model can't; none named: all of them."""
+
+
+@dataclass(frozen=True)
 class Endpoint:
     """An endpoint and the model whose versions run behind it."""
 
     name: str
     model: str
     description: str = ""
+    depends_on: tuple[Dependency, ...] = ()
+    health: HealthSettings = field(default_factory=HealthSettings)
+    """What its health is judged by."""
+
+    def probes(self, versions: Iterable[str]) -> tuple[str, ...]:
+        """The probes of what it can't do without while these versions of its model get requests."""
+        serving = set(versions)
+        return tuple(one.probe for one in self.depends_on if not one.versions or serving & set(one.versions))
 
 
 @dataclass(frozen=True)
@@ -81,6 +120,7 @@ class Workspace:
     models: Mapping[str, Model]
     endpoints: Mapping[str, Endpoint]
     """Those that the file declares, then those of its models."""
+    actions: Mapping[str, ActionSettings] = field(default_factory=dict)
 
     def endpoint_for(self, model: str) -> str:
         """The endpoint that serves a model: what the file says, else the model's name (also for a model the file does not know)."""
@@ -125,20 +165,31 @@ def load(path: Path) -> Workspace:
     values = check(WORKSPACE, node, problems)
     # What follows reads several values together, and needs each of them to be sound.
     problems.raise_first()
-    for group, what in (("environments", "an environment"), ("models", "a model"), ("endpoints", "an endpoint")):
-        _check_names(node, group, what, problems)
+    for group, what in (("environments", "an environment"), ("models", "a model"), ("endpoints", "an endpoint"), ("actions", "an action")):
+        found = node.get(group)
+        if found is not None:
+            check_named(found, what, problems)
+    for name in values["environments"]:
+        for group, what in (("probes", "a probe"), ("notify", "a channel"), ("application_logs", "a log")):
+            found = node.get("environments", name, group)
+            if found is not None:
+                check_named(found, what, problems)
+        refuse_secrets(node.at("environments", name), problems)
+    refuse_secrets(node, problems)
     root = file.parent.resolve()
-    environments = _environments(values["environments"], node, where, problems)
+    probes = {name: given["probes"] for name, given in values["environments"].items()}
+    actions = build_actions(values["actions"], node, probes, values["models"], problems)
+    endpoints = _endpoints(values, node, problems)
+    environments = _environments(values["environments"], node, where, root, actions, endpoints, problems)
     if not environments:
         problems.add(node.at("environments"), "environments is empty: at least one is needed.", next=f"A minimal file is: {MINIMAL}")
     default = values["default_environment"]
     if default is not None and default not in environments:
         at = node.at("default_environment")
         problems.add(at, f'default_environment "{shown(default)}" is none of the environments.', meant=default, known=environments)
-    endpoints = _endpoints(values, node, problems)
     models = {name: _model(name, given, root, node, environments, endpoints, problems) for name, given in values["models"].items()}
     problems.raise_first()
-    return Workspace(values["workspace"], root, file, default, environments, models, endpoints)
+    return Workspace(values["workspace"], root, file, default, environments, models, endpoints, actions)
 
 
 def options_for(environment: Environment, plugin: Plugin) -> Mapping[str, Json]:
@@ -155,11 +206,13 @@ def options_for(environment: Environment, plugin: Plugin) -> Mapping[str, Json]:
     return values
 
 
-def check_plugins(environments: Workspace | Environment, known: Iterable[str] | None = None) -> None:
+def check_plugins(environments: Workspace | Environment, known: Iterable[str] | None = None, *, kinds: bool = True) -> None:
     """Refuse plugin names that are not installed; `known` are those that are, looked up when left out (which imports none).
 
+    Without `kinds` only the roles are looked at: a misspelt probe stops nobody from going back.
+
     Raises:
-        InvalidFile: with the line of the role and the nearest name.
+        InvalidFile: with the line of the role, or of the probe's or channel's kind, and the nearest name.
     """
     if known is None:
         from mlconsole.plugin.loading import names
@@ -169,23 +222,26 @@ def check_plugins(environments: Workspace | Environment, known: Iterable[str] | 
     several = environments.environments.values() if isinstance(environments, Workspace) else (environments,)
     problems = Problems(next((environment.where for environment in several), FILE))
     for environment in several:
-        for role, name in environment.roles.items():
+        named = [(role, name, environment.node.at(role)) for role, name in environment.roles.items()]
+        if kinds:
+            made: tuple[ProbeSettings | ChannelSettings, ...] = (*environment.probes.values(), *environment.channels.values())
+            named += [("kind", one.kind, one.node.at("kind")) for one in made]
+        for what, name, node in named:
             if name not in names_known:
-                text = f'{role}: there is no plugin "{shown(name)}".'
-                then = "mlconsole plugins list shows what is installed."
-                problems.add(environment.node.at(role), text, next=then, meant=name, known=names_known)
+                text = f'{what}: there is no plugin "{shown(name)}".'
+                problems.add(node, text, next="mlconsole plugins list shows what is installed.", meant=name, known=names_known)
     problems.raise_first()
 
 
-def _check_names(node: Located, group: str, what: str, problems: Problems) -> None:
-    found = node.get(group)
-    for name, child in found.value.items() if found is not None and found.sort is Sort.MAP else ():
-        if not is_name(name):
-            rule = "letters, digits, dot, dash and underscore, at most 64, a letter or digit at both ends."
-            problems.add(child, f'"{shown(name)}" can\'t name {what}: {rule}', key=True)
-
-
-def _environments(values: Mapping[str, Any], node: Located, where: str, problems: Problems) -> dict[str, Environment]:
+def _environments(
+    values: Mapping[str, Any],
+    node: Located,
+    where: str,
+    root: Path,
+    actions: Mapping[str, ActionSettings],
+    endpoints: Mapping[str, Endpoint],
+    problems: Problems,
+) -> dict[str, Environment]:
     result = {}
     for name, given in values.items():
         here = node.at("environments", name)
@@ -198,14 +254,37 @@ def _environments(values: Mapping[str, Any], node: Located, where: str, problems
                 text = f'options for "{shown(plugin)}", which plays no role in {shown(name)}.'
                 problems.add(option, text, meant=plugin, known=set(roles.values()), key=True)
         production = given["production"] if given["production"] is not None else name.casefold() in _PRODUCTION
-        result[name] = Environment(name, production, given["read_only"], roles, options, here, where)
+        result[name] = Environment(
+            name,
+            production,
+            given["read_only"],
+            roles,
+            options,
+            here,
+            where,
+            given["watch"],
+            build_ping(given, here, problems),
+            build_probes(given, here, where, [one.name for one in actions.values() if one.offered(name)], problems),
+            build_channels(given, here, where),
+            build_logs(given, here, root, endpoints, problems),
+        )
     return result
 
 
 def _endpoints(values: Mapping[str, Any], node: Located, problems: Problems) -> dict[str, Endpoint]:
     """The declared endpoints, then one for each model that no declared one serves."""
     models: Mapping[str, Any] = values["models"]
-    endpoints = {name: Endpoint(name, given["model"], given["description"]) for name, given in values["endpoints"].items()}
+    probes = {probe for given in values["environments"].values() for probe in given["probes"]}
+    endpoints = {
+        name: Endpoint(
+            name,
+            given["model"],
+            given["description"],
+            _dependencies(given["depends_on"], node.at("endpoints", name, "depends_on"), probes, problems),
+            build_settings(given["health"]),
+        )
+        for name, given in values["endpoints"].items()
+    }
     for endpoint in endpoints.values():
         if endpoint.model not in models:
             text = f'there is no model "{shown(endpoint.model)}" in models.'
@@ -221,6 +300,25 @@ def _endpoints(values: Mapping[str, Any], node: Located, problems: Problems) -> 
             at = node.at("models", model, "endpoint")
             problems.add(at, text, next=f"Give {neutralise(model)} an endpoint of its own: endpoint: NAME.", key=at.path.endswith(model))
     return endpoints
+
+
+def _dependencies(given: Iterable[Any], node: Located, probes: Collection[str], problems: Problems) -> tuple[Dependency, ...]:
+    found: dict[str, Dependency] = {}
+    for place, one in enumerate(given):
+        at = node.at(place)
+        if at.sort is not Sort.MAP and not isinstance(one, str):
+            problems.add(at, f"{shown(at.path)} has to be a probe, or {{probe: NAME, versions: [VERSION]}}, and is {at.sort}.")
+            continue
+        values = check(DEPENDENCY, at, problems) if at.sort is Sort.MAP else {"probe": one, "versions": []}
+        probe = values["probe"]
+        if probe is not None and probe not in probes:
+            where = at.at("probe") if at.sort is Sort.MAP else at
+            problems.add(where, f'there is no probe "{shown(probe)}" in any environment.', meant=probe, known=probes)
+        elif probe in found and found[probe] != Dependency(probe, tuple(values["versions"])):
+            problems.add(at, f'"{shown(probe)}" stands in {shown(node.path)} twice, and not the same.')
+        elif probe is not None:
+            found[probe] = Dependency(probe, tuple(values["versions"]))
+    return tuple(found.values())
 
 
 def _model(

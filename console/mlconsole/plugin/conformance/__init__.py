@@ -10,7 +10,7 @@
 
 Each check says in its docstring why it is there, with the number of the trap in the field notes that it guards against. Checks that the
 backend can't take (no shadow, no predictions) are skipped with their reason, or turn into a check that it refuses. `docs/roles.md` tells
-the rest.
+the rest. Probes and notifiers have small suites of their own: `ProbeConformance`, `NotifierConformance`, and docs/probes-and-notifiers.md.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from __future__ import annotations
 import pytest
 
 # The checks are plain modules to pytest: without this their assertions would say nothing but AssertionError.
-pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in ("bench", "variants", "routing", "safety", "observing")))
+pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in ("bench", "variants", "routing", "safety", "observing", "kinds")))
 
 from mlconsole.plugin.conformance.bench import Bench, Driver, as_live, as_variant  # noqa: E402
+from mlconsole.plugin.conformance.kinds import NotifierBench, NotifierConformance, ProbeBench, ProbeConformance  # noqa: E402
 from mlconsole.plugin.conformance.observing import PredictionChecks  # noqa: E402
 from mlconsole.plugin.conformance.routing import TrafficChecks  # noqa: E402
 from mlconsole.plugin.conformance.safety import SafetyChecks  # noqa: E402
@@ -34,7 +35,11 @@ class ServingConformance(VariantChecks, TrafficChecks, SafetyChecks, PredictionC
 __all__ = [
     "Bench",
     "Driver",
+    "NotifierBench",
+    "NotifierConformance",
     "PredictionChecks",
+    "ProbeBench",
+    "ProbeConformance",
     "SafetyChecks",
     "ServingConformance",
     "TrafficChecks",

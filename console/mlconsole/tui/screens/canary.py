@@ -8,11 +8,10 @@ from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.strip import Strip
 
 from mlconsole.engine.views import EndpointView, OperationView, Snapshot, State, StepView
 from mlconsole.tui import deploying, drafts, shares
-from mlconsole.tui.pane import Line, Pane, cut, line, plained
+from mlconsole.tui.pane import Line, Pane, Under, line
 from mlconsole.tui.screens.endpoints import change_line, way_back_lines, wrapped
 from mlconsole.tui.signs import BOLD, CYAN, DIM, RED, STATE_STYLES, YELLOW
 from mlconsole.tui.slider import Sliders
@@ -30,22 +29,6 @@ _SLIDERS = (
 _PHONE, _PHONE_ROWS = 46, 6
 _BACK = 36
 """Columns of the way back, where it stands beside."""
-
-
-class Under(Pane):
-    """Lines that belong to the box above: no edge of their own over them."""
-
-    def show(self, lines: Sequence[Line], *, dimmed: bool = False) -> None:
-        """Other lines; drawn when they differ."""
-        del dimmed
-        shown = [plained(each, self.signs) for each in lines]
-        if shown != self._lines:
-            self._lines = shown
-            self.refresh()
-
-    def render_line(self, y: int) -> Strip:
-        """A line, beginning at the first row."""
-        return self._framed(cut(self._lines[y], self.inner_width, self.signs) if y < len(self._lines) else (), "")
 
 
 class CanaryView(StagingView):

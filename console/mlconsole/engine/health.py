@@ -1,0 +1,470 @@
+"""Health: what is predicted is ingested, dependencies are asked, every endpoint is judged by its worst slice, and alarms are kept of it.
+
+Whoever looks does the same: the guardian all the time, the console while it is open, a command once. While a guardian is alive the others
+leave writing to it and read what it wrote. The rules are in `core`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from mlconsole.core.alarms import NEEDED, Alarm, AlarmState, Finding, settle
+from mlconsole.core.evidence import Evidence
+from mlconsole.core.health import Answer, EndpointHealth, Question
+from mlconsole.core.models import Json
+from mlconsole.core.questions import judge, proven
+from mlconsole.core.summaries import APPLICATION
+from mlconsole.core.text import duration
+from mlconsole.core.trends import histogram, trend, trend_begin
+from mlconsole.core.verdicts import Verdict
+from mlconsole.engine.access import Deed
+from mlconsole.engine.acting import view_of
+from mlconsole.engine.evidencing import HORIZON, Gathering, contents
+from mlconsole.engine.healthviews import endpoint_view, moment_of, watcher_view
+from mlconsole.engine.ingesting import Ingest, Ingested
+from mlconsole.engine.pairing import Pairing
+from mlconsole.engine.probing import Prober
+from mlconsole.engine.triaging import Triaging, affected_rows
+from mlconsole.engine.views import AlarmView, EndpointHealthView, HealthView, HistogramView, MarkView, ProbeView, TrendView
+from mlconsole.plugin.errors import MLConsoleError, UnknownName
+
+if TYPE_CHECKING:
+    from mlconsole.core.live import Live
+    from mlconsole.core.releases import Content
+    from mlconsole.engine.session import Session
+    from mlconsole.registry import ProbeRow
+
+_RECENT = timedelta(days=1)
+"""Alarms that were closed, and actions that were run, are shown for so long."""
+
+_UNREADABLE = 60.0
+"""Seconds without readable predictions after which nobody really watches: that pages."""
+
+_STALE_PROBE = 60.0
+"""A sighting older than this, or than five intervals of its probe, tells nothing of now (s)."""
+
+_WORST = {Verdict.FAIL: 0, Verdict.NO_DATA: 2, Verdict.ERROR: 1, Verdict.INCONCLUSIVE: 3, Verdict.PASS: 4}
+
+
+class HealthWatch:
+    """Looks at one environment again and again; each look reads only what is new."""
+
+    def __init__(self, session: Session, *, guardian: bool = False) -> None:
+        self._session = session
+        self._guardian = guardian
+        self._gathering = Gathering(session)
+        self._ingest, self._prober = Ingest(session), Prober(session)
+        self._pairing = Pairing(session)
+        self._triaging = Triaging(session)
+        self._unreadable: float | None = None
+        """Since when predictions can't be read (elapsed)."""
+        self._first = True
+        self.minutes = 60.0
+        """How long trends are."""
+        self.drawn: set[str] | None = set()
+        """The endpoints that trends, histograms and pairs are wanted of, besides those with an alarm; None: all."""
+        self.view: HealthView | None = None
+        """The last look."""
+
+    def look(self, live: Mapping[str, Live] | None = None) -> HealthView:
+        """How everything is now. `live`: what the backend says of the endpoints, where somebody has asked it just now.
+
+        Raises:
+            MLConsoleError: registry or store can't be read. A backend or a source that does not answer is part of the view instead.
+        """
+        session = self._session
+        environment = session.environment.name
+        watcher = session.registry.watcher(environment)
+        watched = watcher is not None and watcher.alive
+        active = not session.read_only and (self._guardian or not watched)
+        ingested = self._take_in() if active else Ingested(0, True)
+        self._gathering.horizon = max(HORIZON, 60 * self.minutes + 600)
+        self._gathering.refresh()
+        found = contents(session)
+        alarms = session.registry.alarms(environment, limit=50)
+        judged: dict[str, EndpointHealth] = {}
+        evidence: dict[str, Evidence] = {}
+        for name in dict.fromkeys([*found, *self._gathering.seen()]):
+            there = live.get(name) if live else None
+            resources = {one.name: one.resources for one in there.variants} if there else {}
+            evidence[name] = self._gathering.evidence(name, found.get(name), alarms, resources)
+            judged[name] = judge(evidence[name], self._gathering.cache(name))
+        probes = session.registry.probes(environment)
+        depends = {name: dependencies(session, name, content) for name, content in found.items()}
+        failing = self._failing(judged, probes, depends)
+        for name, answers in failing.items():
+            if name in judged:
+                judged[name] = _with(judged[name], answers)
+        if active:
+            paging = {name: [one for one in answers if self._pages(name, one)] for name, answers in failing.items()}
+            alarms = self._settle(paging, evidence, judged, probes, depends)
+        now = session.clock.now()
+        shown = [one for one in alarms if one.closed is None or one.closed > now - _RECENT]
+        views = tuple(self._triaging.alarm_view(one, judged, evidence, probes, depends) for one in shown)
+        self.view = HealthView(
+            at=now,
+            as_of=moment_of(self._gathering.newest()),
+            endpoints=tuple(self._endpoints(judged, evidence, alarms, found)),
+            alarms=tuple(sorted(views, key=_alarm_order)),
+            probes=tuple(self._probes(probes, depends)),
+            watcher=watcher_view(session.registry.watcher(environment)),
+            runs=tuple(
+                view_of(run) for run in session.registry.runs(environment, limit=20) if run.ended is None or run.ended > now - _RECENT
+            ),
+            trouble=_trouble(ingested, self._gathering),
+            minutes=self.minutes,
+        )
+        return self.view
+
+    def _take_in(self) -> Ingested:
+        """Predictions into the store, sightings into the registry."""
+        try:
+            ingested = self._ingest.run()
+        except MLConsoleError as error:
+            ingested = Ingested(0, False, (error,))
+        elapsed = self._session.clock.elapsed()
+        if ingested.trouble:
+            self._unreadable = elapsed if self._unreadable is None else self._unreadable
+        else:
+            self._unreadable = None
+        # A command looks once, and has to wait for what the probes see; who looks again and again collects it the next time.
+        self._prober.run(wait=self._first and not self._guardian)
+        self._first = False
+        self._ingested = ingested
+        return ingested
+
+    def _pages(self, endpoint: str, answer: Answer) -> bool:
+        settings = self._session.workspace.endpoints.get(endpoint)
+        return settings is None or answer.question in settings.health.pages
+
+    def _failing(
+        self, judged: Mapping[str, EndpointHealth], probes: Sequence[ProbeRow], depends: Mapping[str, Sequence[str]]
+    ) -> dict[str, list[Answer]]:
+        """What is found, by endpoint; a dependency that fails counts for each endpoint that can't do without it just now."""
+        failing: dict[str, list[Answer]] = {name: list(health.failing) for name, health in judged.items() if health.failing}
+        named = {one.probe for endpoint in self._session.workspace.endpoints.values() for one in endpoint.depends_on}
+        for row in probes:
+            if row.ok is not False or row.name not in self._session.environment.probes:
+                continue
+            answer = Answer(
+                Question.DEPENDENCY, Verdict.FAIL, subject=row.name, value=row.value, since=row.since.timestamp(), text=row.text
+            )
+            needing = [endpoint for endpoint, names in depends.items() if row.name in names]
+            for endpoint in needing or ([] if row.name in named else [""]):
+                failing.setdefault(endpoint, []).append(answer)
+        if self._unreadable is not None and self._session.clock.elapsed() - self._unreadable > _UNREADABLE:
+            since = self._session.clock.now().timestamp() - (self._session.clock.elapsed() - self._unreadable)
+            why = self._ingested.trouble[0].message if self._ingested.trouble else ""
+            answer = Answer(Question.WATCHER, Verdict.FAIL, subject="predictions", since=since, text=f"predictions can't be read: {why}")
+            failing.setdefault("", []).append(answer)
+        return failing
+
+    def _settle(
+        self,
+        failing: Mapping[str, Sequence[Answer]],
+        evidence: Mapping[str, Evidence],
+        judged: Mapping[str, EndpointHealth],
+        probes: Sequence[ProbeRow],
+        depends: Mapping[str, Sequence[str]],
+    ) -> list[Alarm]:
+        """Make alarms of it, in one transaction with what has to be told; then those that are open, and those closed lately."""
+        session = self._session
+        environment, now = session.environment, session.clock.now()
+        states = {row.name: row for row in probes}
+
+        def proofs(finding: Finding) -> Mapping[str, int]:
+            if finding.question is Question.DEPENDENCY:
+                row = states.get(finding.subject)
+                gone = finding.subject not in environment.probes
+                return {"": NEEDED} if gone or (row is not None and row.ok) else {}
+            if finding.question is Question.WATCHER:
+                return {"": NEEDED} if self._unreadable is None else {}
+            there = evidence.get(finding.endpoint)
+            if there is None or not there.serving:  # the endpoint is gone: there is nothing left to prove
+                return dict.fromkeys(finding.slices, NEEDED)
+            cache = self._gathering.cache(finding.endpoint)
+            return proven(there, finding.question, finding.slices, finding.seen.timestamp(), cache)
+
+        before = session.registry.alarms(environment.name, open_only=True)
+        if failing or before:
+            session.registry.settle_alarms(
+                environment.name,
+                lambda alarms: settle(alarms, failing, proofs, now, environment=environment.name, depends=depends),
+                lambda alarm, key: self._triaging.notice(alarm, key, judged, evidence, probes, depends),
+                lambda notice: [one.name for one in environment.channels.values() if one.after_minutes is None and one.takes(notice.severity)],
+            )
+            self._remind(judged, evidence, probes, depends)
+        return session.registry.alarms(environment.name, limit=50)
+
+    def _remind(
+        self,
+        judged: Mapping[str, EndpointHealth],
+        evidence: Mapping[str, Evidence],
+        probes: Sequence[ProbeRow],
+        depends: Mapping[str, Sequence[str]],
+    ) -> None:
+        """Second channels hear of what fires and nobody has after their time; each once for an alarm."""
+        registry, environment = self._session.registry, self._session.environment
+        later = [channel for channel in environment.channels.values() if channel.after_minutes is not None]
+        if not later:
+            return
+        for alarm in registry.alarms(environment.name, open_only=True):
+            if alarm.acknowledged is not None or alarm.state is not AlarmState.FIRING:
+                continue
+            for channel in later:
+                minutes = channel.after_minutes or 0.0
+                at = alarm.opened + timedelta(minutes=minutes)
+                notice = self._triaging.notice(alarm, "reminder", judged, evidence, probes, depends, waited=60 * minutes)
+                registry.enqueue(
+                    environment.name,
+                    f"{alarm.number}:reminder:{channel.name}",
+                    channel.name,
+                    notice,
+                    alarm=alarm.number,
+                    at=at,
+                    unless_acknowledged=True,
+                )
+
+    # What is shown.
+
+    def _endpoints(
+        self,
+        judged: Mapping[str, EndpointHealth],
+        evidence: Mapping[str, Evidence],
+        alarms: Sequence[Alarm],
+        found: Mapping[str, Content],
+    ) -> Iterator[EndpointHealthView]:
+        order = sorted(judged.values(), key=lambda one: (_WORST[one.verdict], one.endpoint))
+        for health in order:
+            alarm = next((one for one in alarms if one.closed is None and health.endpoint in one.endpoints), None)
+            view = endpoint_view(health, alarm)
+            if self.drawn is None or alarm is not None or health.endpoint in self.drawn:
+                content = found.get(health.endpoint)
+                view = replace(
+                    view,
+                    trends=tuple(self._trends(evidence[health.endpoint], health)),
+                    marks=tuple(self._marks(health.endpoint, alarms)),
+                    histogram=_histogram(evidence[health.endpoint]),
+                    pairs=self._pairing.look(health.endpoint, content) if content else None,
+                )
+            yield view
+
+    def _trends(self, evidence: Evidence, health: EndpointHealth) -> Iterator[TrendView]:
+        step = max(10.0, self.minutes * 60 / 60)
+        begin = moment_of(trend_begin(evidence.now, step, self.minutes))
+        if begin is None:
+            return
+        usual = health.usual
+        for name, unit, value in (
+            ("same output", "%", usual.same),
+            ("errors", "%", usual.errors),
+            ("over threshold", "%", usual.over),
+            ("p95", "ms", usual.p95),
+        ):
+            values = trend(evidence, name, step=step, minutes=self.minutes)
+            if any(one is not None for one in values):
+                yield TrendView(name, unit, begin, step, values, value)
+        for probe in self._needed(health.endpoint):
+            points = self._session.registry.probe_values(self._session.environment.name, probe, begin)
+            if points:
+                yield TrendView(probe, "", begin, step, _stepped(points, begin, step, len(values)), None)
+
+    def _needed(self, endpoint: str) -> Sequence[str]:
+        settings = self._session.workspace.endpoints.get(endpoint)
+        return [one.probe for one in settings.depends_on if one.probe in self._session.environment.probes] if settings else []
+
+    def _marks(self, endpoint: str, alarms: Sequence[Alarm]) -> list[MarkView]:
+        """What happened while the trend ran: changes, probes, alarms."""
+        registry, environment = self._session.registry, self._session.environment.name
+        since = self._session.clock.now() - timedelta(minutes=self.minutes)
+        marks = [
+            MarkView(one.started, "change", f"{one.plan.kind} #{one.release}", endpoint)
+            for one in registry.operations(environment, endpoint, limit=20)
+            if one.started >= since
+        ]
+        needed = self._needed(endpoint)
+        marks += [
+            MarkView(one.at, "probe", f"{one.name} {one.text}", endpoint)
+            for one in registry.probe_events(environment, since)
+            if one.name in needed
+        ]
+        marks += [MarkView(one.opened, "alarm", f"alarm {one.number}", endpoint) for one in alarms if endpoint in one.endpoints and one.opened >= since]
+        marks += [
+            MarkView(run.started or run.asked, "action", run.action, endpoint)
+            for run in registry.runs(environment, limit=20)
+            if run.asked >= since and run.alarm is not None
+        ]
+        return sorted(marks, key=lambda mark: mark.at)
+
+    def _probes(self, rows: Sequence[ProbeRow], depends: Mapping[str, Sequence[str]]) -> Iterator[ProbeView]:
+        known = {row.name: row for row in rows}
+        now = self._session.clock.now()
+        for settings in self._session.environment.probes.values():
+            endpoints = tuple(name for name, names in depends.items() if settings.name in names)
+            row = known.get(settings.name)
+            if row is None:
+                yield ProbeView(settings.name, settings.kind, None, "not asked yet", None, None, endpoints, settings.repair or "")
+                continue
+            age = (now - row.looked).total_seconds()
+            stale = age > max(_STALE_PROBE, 5 * settings.every)
+            text = f"{row.text} ({duration(age)} ago)" if stale else row.text
+            yield ProbeView(
+                settings.name,
+                settings.kind,
+                None if stale else row.ok,
+                text,
+                row.since,
+                row.looked,
+                endpoints,
+                settings.repair or "",
+                row.value,
+                row.unit,
+            )
+
+
+def look(session: Session, *, minutes: float = 60.0) -> HealthView:
+    """One look, everything drawn: for commands."""
+    watch = HealthWatch(session)
+    watch.minutes, watch.drawn = minutes, None
+    return watch.look()
+
+
+def acknowledge(session: Session, number: int, text: str) -> AlarmView:
+    """Somebody has it: paging stops, and everybody is shown who.
+
+    Raises:
+        UnknownName: there is no such alarm here.
+        UsageError: it is closed.
+    """
+    session.access.require(Deed.ACKNOWLEDGE)
+    now = session.clock.now()
+    alarm = session.registry.acknowledge(session.environment.name, number, session.actor, now, text)
+    _tell_all(session, alarm, f"acknowledged:{now:%Y-%m-%dT%H:%M:%S}")
+    return Triaging(session).alarm_view(alarm, {}, {}, session.registry.probes(session.environment.name), {})
+
+
+def close_by_hand(session: Session, number: int, reason: str) -> AlarmView:
+    """Close an alarm though not every slice is proven well.
+
+    Raises:
+        UnknownName: there is no such alarm here.
+        UsageError: it is closed already.
+    """
+    session.access.require(Deed.ACKNOWLEDGE)
+    alarm = session.registry.close_alarm(session.environment.name, number, session.actor, session.clock.now(), reason)
+    _tell_all(session, alarm, "closed")
+    return Triaging(session).alarm_view(alarm, {}, {}, session.registry.probes(session.environment.name), {})
+
+
+def _tell_all(session: Session, alarm: Alarm, key: str) -> None:
+    """What a person did about an alarm, for everybody who was paged."""
+    notice = Triaging(session).notice(alarm, key, {}, {}, (), {})
+    for channel in session.environment.channels.values():
+        if channel.after_minutes is None and channel.takes(notice.severity):
+            session.registry.enqueue(session.environment.name, f"{alarm.number}:{key}", channel.name, notice, alarm=alarm.number)
+
+
+def alarm_of(session: Session, number: int) -> AlarmView:
+    """One alarm as it is now.
+
+    Raises:
+        UnknownName: there is no such alarm here.
+    """
+    view = look(session)
+    shown = next((one for one in view.alarms if one.number == number), None)
+    if shown is not None:
+        return shown
+    return Triaging(session).alarm_view(_alarm(session, number), {}, {}, session.registry.probes(session.environment.name), {})
+
+
+def alarms_of(session: Session, *, limit: int = 20) -> list[AlarmView]:
+    """The newest alarms, newest first."""
+    triaging, probes = Triaging(session), session.registry.probes(session.environment.name)
+    return [triaging.alarm_view(one, {}, {}, probes, {}) for one in session.registry.alarms(session.environment.name, limit=limit)]
+
+
+def affected(session: Session, number: int) -> Iterator[Mapping[str, Json | datetime]]:
+    """The wrong predictions of an alarm, one by one, as far as they are stored.
+
+    Raises:
+        UnknownName: there is no such alarm here.
+    """
+    alarm = _alarm(session, number)
+    if not session.read_only:
+        with suppress(MLConsoleError):
+            Ingest(session).run()
+    return affected_rows(session, alarm)
+
+
+def tail(session: Session, endpoint: str, limit: int = 20) -> list[str]:
+    """The newest predictions of an endpoint, one line each, newest last."""
+    now = session.clock.now().timestamp()
+    rows = list(session.observations.rows(session.environment.name, endpoint, now - 600, now + 60))[-limit:]
+    lines = []
+    for row in rows:
+        labels = " ".join(row.slices.values())
+        score = "–" if row.score is None else f"{row.score:.3f}"
+        who = "copy to " * row.shadow + (row.variant or "nobody")
+        at = moment_of(row.time)
+        lines.append(f"{at.astimezone() if at else '':%H:%M:%S} {row.status} {row.ms:6.0f} ms  {score:>6}  {who:<12} {labels:<6} {row.request_id} {row.error}".rstrip())
+    return lines
+
+
+def dependencies(session: Session, endpoint: str, content: Content) -> tuple[str, ...]:
+    """The probes whose failing this endpoint can't do without just now: those of all versions, and those of a version that serves."""
+    settings = session.workspace.endpoints.get(endpoint)
+    if settings is None or content.traffic is None:
+        return ()
+    serving = [one.version for one in content.variants if content.traffic.reaches(one.name)]
+    return tuple(name for name in settings.probes(serving) if name in session.environment.probes)
+
+
+def _alarm(session: Session, number: int) -> Alarm:
+    alarm = session.registry.alarm(number)
+    if alarm is None or alarm.environment != session.environment.name:
+        known = ", ".join(str(one.number) for one in session.registry.alarms(session.environment.name, limit=5))
+        hint = f"The last ones: {known}." if known else "There was none yet."
+        raise UnknownName(f"There is no alarm {number} in {session.environment.name}. {hint}", next="mlconsole health alarms shows them.")
+    return alarm
+
+
+def _with(health: EndpointHealth, answers: Sequence[Answer]) -> EndpointHealth:
+    """An endpoint's health with what its dependencies add: one that fails makes it fail though its own answers are well."""
+    extra = tuple(one for one in answers if one.question is Question.DEPENDENCY)
+    return replace(health, verdict=Verdict.FAIL, answers=(*extra, *health.answers)) if extra else health
+
+
+def _alarm_order(alarm: AlarmView) -> tuple[int, float]:
+    return {"firing": 0, "recovering": 1}.get(alarm.state, 2), -alarm.opened.timestamp()
+
+
+def _trouble(ingested: Ingested, gathering: Gathering) -> str:
+    if ingested.trouble:
+        return f"Predictions can't be read: {ingested.trouble[0].message}"
+    if not ingested.caught_up:
+        newest = moment_of(gathering.newest())
+        return f"Catching up: predictions are read up to {newest.astimezone():%H:%M:%S}" if newest else "Catching up with what was predicted."
+    return "; ".join(ingested.passed)
+
+
+def _histogram(evidence: Evidence) -> HistogramView | None:
+    """Of the variant with most of the traffic."""
+    leading = max(evidence.serving, key=lambda name: evidence.serving[name], default=None)
+    found = histogram(evidence, leading) if leading is not None and leading != APPLICATION else None
+    if found is None:
+        return None
+    return HistogramView(tuple(found.edges), tuple(found.now), tuple(found.baseline), found.n, found.psi)
+
+
+def _stepped(points: Sequence[tuple[datetime, float]], begin: datetime, step: float, count: int) -> tuple[float | None, ...]:
+    """A probe's figures in the steps of a trend: the last one of each step; where none was taken, none."""
+    values: list[float | None] = [None] * count
+    for at, value in points:
+        place = int((at - begin).total_seconds() // step)
+        if 0 <= place < count:
+            values[place] = value
+    return tuple(values)

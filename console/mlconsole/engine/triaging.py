@@ -1,0 +1,405 @@
+"""Triage: what the registry and the predictions say about an alarm, put together for the rules in `core.triage`, and told in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from mlconsole.core.alarms import Alarm, AlarmState, Finding
+from mlconsole.core.evidence import Evidence
+from mlconsole.core.facts import JUST_BEFORE, SLACK, Change, EndpointFacts, Event, Facts, ProbeFact, Target
+from mlconsole.core.health import EndpointHealth, Figures, Question
+from mlconsole.core.live import as_live
+from mlconsole.core.models import Json
+from mlconsole.core.operations import OperationState
+from mlconsole.core.pages import PageFacts, words_for
+from mlconsole.core.releases import Content, Release, Standing, describe_content
+from mlconsole.core.summaries import Summary
+from mlconsole.core.text import duration, neutralise
+from mlconsole.core.transitions import revert_target
+from mlconsole.core.triage import Triage, triage
+from mlconsole.core.verdicts import Verdict
+from mlconsole.engine.healthviews import finding_view, moment_of
+from mlconsole.engine.views import AlarmView, TriageView
+from mlconsole.plugin.errors import MLConsoleError, UsageError
+from mlconsole.plugin.roles import Notice
+
+if TYPE_CHECKING:
+    from mlconsole.core.operations import Operation
+    from mlconsole.engine.session import Session
+    from mlconsole.registry import ProbeRow
+
+_LEAST = 15
+"""Predictions from which a variant that has not failed counts as fine."""
+
+_SLOW = 0.95
+
+
+class Triaging:
+    """Tells the alarms of one environment."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def alarm_view(
+        self,
+        alarm: Alarm,
+        judged: Mapping[str, EndpointHealth],
+        evidence: Mapping[str, Evidence],
+        probes: Sequence[ProbeRow],
+        depends: Mapping[str, Sequence[str]],
+    ) -> AlarmView:
+        """An alarm for a face, with its triage."""
+        told = self._triage(alarm, judged, evidence, probes, depends)
+        events = self._session.registry.alarm_events(alarm.number)
+        has = alarm.acknowledged
+        return AlarmView(
+            number=alarm.number,
+            environment=alarm.environment,
+            state=str(alarm.state),
+            title=told.title,
+            question=str(alarm.worst.question),
+            endpoints=tuple(neutralise(name) for name in alarm.endpoints),
+            since=alarm.named_since,
+            opened=alarm.opened,
+            findings=tuple(finding_view(one) for one in alarm.findings),
+            triage=TriageView(**asdict(told)),
+            acknowledged_by=neutralise(str(has.who)) if has else "",
+            acknowledged_at=has.at if has else None,
+            acknowledged_text=neutralise(has.text) if has else "",
+            closed=alarm.closed,
+            closed_by=neutralise(alarm.closed_by),
+            told=tuple(f"{one.text} {one.at.astimezone():%H:%M}" for one in events if one.kind == "told"),
+            events=tuple((one.at, one.text) for one in events),
+        )
+
+    def notice(
+        self,
+        alarm: Alarm,
+        key: str,
+        judged: Mapping[str, EndpointHealth],
+        evidence: Mapping[str, Evidence],
+        probes: Sequence[ProbeRow],
+        depends: Mapping[str, Sequence[str]],
+        waited: float | None = None,
+    ) -> Notice:
+        """What people are sent about an alarm; `key` as `core.alarms.Told` has it, or `reminder`, `acknowledged`.
+
+        Where its triage fails of a bug of ours, a bare page goes out all the same: nobody sleeps through an alarm for want of its words.
+        """
+        try:
+            return self._notice(alarm, key, judged, evidence, probes, depends, waited)
+        except MLConsoleError as error:
+            problem = error.message
+        except Exception as error:  # noqa: BLE001 - see above
+            problem = f"{type(error).__name__}: {error}"
+        title = neutralise(f"{alarm.environment}: {', '.join(alarm.endpoints)} {alarm.worst.question} (alarm {alarm.number})")
+        lines = (f"mlconsole health alarm {alarm.number} --env {alarm.environment}", neutralise(f"its triage failed: {problem}"))
+        return Notice(self._key(alarm, key), title, lines, "page", alarm.environment, alarm.number)
+
+    def _key(self, alarm: Alarm, key: str) -> str:
+        return f"{self._session.workspace.name}:{alarm.environment}:{alarm.number}:{key}"
+
+    def _notice(
+        self,
+        alarm: Alarm,
+        key: str,
+        judged: Mapping[str, EndpointHealth],
+        evidence: Mapping[str, Evidence],
+        probes: Sequence[ProbeRow],
+        depends: Mapping[str, Sequence[str]],
+        waited: float | None,
+    ) -> Notice:
+        session, now = self._session, self._session.clock.now()
+        told = self._triage(alarm, judged, evidence, probes, depends)
+        events = session.registry.alarm_events(alarm.number) if key == "reminder" else []
+        page = PageFacts(
+            now=now,
+            host=session.actor.host,
+            next_page=_next_page(session, alarm) if key.partition(":")[0] in ("opened", "joined", "again") else None,
+            told=tuple(f"{one.text} {one.at.astimezone():%H:%M}" for one in events if one.kind == "told"),
+            waited=waited,
+        )
+        words = words_for("second" if key == "reminder" else key, alarm, told, page)
+        return Notice(
+            key=self._key(alarm, key),
+            title=words.title,
+            lines=words.lines,
+            severity=words.severity,
+            environment=alarm.environment,
+            alarm=alarm.number,
+            fields={
+                "state": str(alarm.state),
+                "question": str(alarm.worst.question),
+                "endpoints": list(alarm.endpoints),
+                "since": alarm.since.isoformat(),
+            },
+        )
+
+    def _triage(
+        self,
+        alarm: Alarm,
+        judged: Mapping[str, EndpointHealth],
+        evidence: Mapping[str, Evidence],
+        probes: Sequence[ProbeRow],
+        depends: Mapping[str, Sequence[str]],
+    ) -> Triage:
+        session = self._session
+        now = session.clock.now()
+        endpoints = {
+            name: self._endpoint(name, alarm, judged.get(name), evidence[name])
+            for name in alarm.endpoints
+            if name in evidence
+        }
+        recent = session.registry.operations(session.environment.name, limit=20)
+        return triage(
+            Facts(
+                alarm=alarm,
+                now=now,
+                endpoints=endpoints,
+                last_change=next((_change(one) for one in recent if one.state is OperationState.DONE), None),
+                events=tuple(self._events(alarm, recent)),
+                probes=tuple(self._probes(alarm, probes, depends)),
+                others={
+                    name: moment
+                    for name, health in judged.items()
+                    if name not in alarm.endpoints and health.failing and (moment := moment_of(health.failing[0].since)) is not None
+                },
+                well=sum(1 for health in judged.values() if health.verdict is Verdict.PASS),
+            )
+        )
+
+    def _endpoint(self, name: str, alarm: Alarm, health: EndpointHealth | None, evidence: Evidence) -> EndpointFacts:
+        session = self._session
+        recorded = session.registry.live_release(session.environment.name, name)
+        content = recorded.release.content if recorded else Content()
+        findings = [one for one in alarm.findings if one.endpoint == name]
+        until = (alarm.recovering or alarm.closed or session.clock.now()).timestamp()
+        wrong, over = _effect(findings, evidence, until)
+        since = min((one.since.timestamp() for one in findings), default=until)
+        usual_over = None
+        if health is not None and health.usual.over is not None and health.usual.rate is not None:
+            usual_over = health.usual.over * health.usual.rate * (until - since)
+        return EndpointFacts(
+            endpoint=name,
+            serving={
+                one.name: (f"{one.model}@{one.version}", evidence.serving.get(one.name, 0.0))
+                for one in content.variants
+                if one.name in evidence.serving
+            },
+            slices=tuple(sorted({key.slice for key in evidence.windows if key.slice and not key.shadow})),
+            fine=frozenset(_fine(health)) if health else frozenset(),
+            # Of what is over nothing is compared with now.
+            now=health.figures if health and alarm.state is not AlarmState.CLOSED else Figures(),
+            usual=health.usual if health and alarm.state is not AlarmState.CLOSED else Figures(),
+            wrong=wrong,
+            over=over,
+            over_usual=usual_over,
+            last_change=self._last_change(name, since),
+            target=self._target(name, content),
+        )
+
+    def _last_change(self, name: str, since: float) -> Change | None:
+        """The last change that went live before it began; where there was none, the first one after."""
+        session = self._session
+        operations = [one for one in session.registry.operations(session.environment.name, name, limit=20) if one.state is OperationState.DONE]
+        shifted = session.registry.traffic_since(session.environment.name, name)
+        changes = [_change(one) for one in operations]
+        if changes and shifted is not None:
+            changes[0] = replace(changes[0], at=shifted)
+        before = [one for one in changes if one.at.timestamp() <= since + SLACK.total_seconds()]
+        return before[0] if before else changes[-1] if changes else None
+
+    def _target(self, name: str, content: Content) -> Target | None:
+        """Where going back would lead."""
+        session = self._session
+        history = [(entry.release, entry.standing) for entry in session.registry.releases(session.environment.name, name, limit=200)]
+        target = _back(history)
+        if target is None:
+            return None
+        traffic = target.content.traffic
+        serving = [one for one in target.content.variants if traffic and traffic.reaches(one.name)]
+        running = {one.digest for one in content.variants}
+        try:
+            seconds = sum(step.seconds for step in session.backend.steps(as_live(content, name), target.content))
+        except MLConsoleError:
+            seconds = 0.0
+        settings = session.workspace.endpoints.get(name)
+        return Target(
+            release=target.number,
+            content=describe_content(target.content),
+            running=all(one.digest in running for one in serving),
+            seconds=seconds,
+            depends=settings.probes(one.version for one in serving) if settings else (),
+        )
+
+    def _events(self, alarm: Alarm, recent: Sequence[Operation]) -> Iterator[Event]:
+        session = self._session
+        earliest = alarm.since - JUST_BEFORE
+        for one in recent:
+            if one.endpoint in alarm.endpoints and one.started >= earliest:
+                yield Event(one.started, "change", neutralise(f"{one.endpoint} {describe_content(one.plan.then)} ({one.plan.kind})"))
+        for seen in session.registry.probe_events(session.environment.name, earliest):
+            if seen.ok and "→" not in seen.text:
+                continue  # that it answers again, or for the first time, explains nothing
+            yield Event(seen.at, "probe", neutralise(f"{seen.name} {seen.text}"))
+        for run in session.registry.runs(session.environment.name, limit=20):
+            if run.asked >= earliest:
+                yield Event(run.asked, "action", neutralise(f"action {run.action} by {run.actor}"))
+
+    def _probes(self, alarm: Alarm, rows: Sequence[ProbeRow], depends: Mapping[str, Sequence[str]]) -> Iterator[ProbeFact]:
+        """Those that the alarm's endpoints need, and those that it is about."""
+        session = self._session
+        wanted = {name for endpoint in alarm.endpoints for name in depends.get(endpoint, ())} | {
+            one.subject for one in alarm.findings if one.question is Question.DEPENDENCY
+        }
+        for row in rows:
+            settings = session.environment.probes.get(row.name)
+            if row.name not in wanted or settings is None:
+                continue
+            repair = session.workspace.actions.get(settings.repair or "")
+            told = f"at most {duration(repair.time_limit)}" if repair else ""
+            checks = " and ".join([*([repair.check_probe] if repair.check_probe else []), *(["golden queries"] if repair.check_golden else [])]) if repair else ""
+            yield ProbeFact(
+                name=row.name,
+                ok=row.ok,
+                text=row.text,
+                since=row.since,
+                endpoints=tuple(name for name, names in depends.items() if row.name in names),
+                repair=settings.repair or "",
+                repair_told=f"{told}, and checks {checks}" if told and checks else told,
+            )
+
+
+def affected_rows(session: Session, alarm: Alarm) -> Iterator[Mapping[str, Json | datetime]]:
+    """The wrong predictions of an alarm among those that are stored, each once."""
+    told: set[tuple[str, str, float]] = set()
+    until = (alarm.closed or session.clock.now()).timestamp() + 60
+    for finding in alarm.findings:
+        if not finding.endpoint or finding.question in (Question.SILENT, Question.DEPENDENCY, Question.WATCHER):
+            continue
+        last = finding.seen.timestamp() + 10
+        for name in finding.slices if "" not in finding.slices else ("",):
+            wanted = "" if name == "other" else name
+            rows = list(session.observations.rows(session.environment.name, finding.endpoint, finding.since.timestamp(), min(until, last), shadow=False, slice=wanted))
+            modal = _modal(rows) if finding.question is Question.IDENTICAL else None
+            border = _border(rows)
+            for row in rows:
+                if finding.variants and any(finding.variants) and row.variant not in finding.variants:
+                    continue
+                failed = row.status == 0 or (row.status >= 400 and row.status != 429)
+                wrong = {
+                    Question.ERRORS: failed,
+                    Question.IDENTICAL: not failed and _output(row) == modal,
+                    Question.LATENCY: row.ms >= border,
+                }.get(finding.question, False)
+                mark = (finding.endpoint, row.request_id, row.time)
+                if not wrong or mark in told:
+                    continue
+                told.add(mark)
+                at = moment_of(row.time)
+                yield {
+                    "request_id": row.request_id,
+                    "time": at if at is not None else "",
+                    "endpoint": finding.endpoint,
+                    "variant": row.variant,
+                    **{f"slice_{key}": value for key, value in row.slices.items()},
+                    "status": row.status,
+                    "milliseconds": round(row.ms, 3),
+                    "score": row.score,
+                    "why": str(finding.question),
+                    "error": row.error,
+                }
+
+
+def _output(row: object) -> object:
+    score, output = getattr(row, "score", None), getattr(row, "output", None)
+    return round(score, 6) if score is not None else json.dumps(output, sort_keys=True, default=str)
+
+
+def _modal(rows: Sequence[object]) -> object:
+    counts: dict[object, int] = {}
+    for row in rows:
+        if 0 < getattr(row, "status", 0) < 400:
+            output = _output(row)
+            counts[output] = counts.get(output, 0) + 1
+    return max(counts, key=lambda output: counts[output], default=None)
+
+
+def _border(rows: Sequence[object]) -> float:
+    """The latency from which the slow ones are: the median of that time, in which most are slow."""
+    times = sorted(getattr(row, "ms", 0.0) for row in rows)
+    return times[len(times) // 4] if times else 0.0
+
+
+def _effect(findings: Sequence[Finding], evidence: Evidence, until: float) -> tuple[int, int | None]:
+    """How many predictions were wrong since it began, and how many decisions were over the threshold."""
+    wrong = over = 0
+    scored = False
+    for finding in findings:
+        if finding.question in (Question.SILENT, Question.DEPENDENCY, Question.WATCHER):
+            continue
+        since = finding.since.timestamp() - 10
+        names = ("",) if "" in finding.slices else finding.slices
+        for key, windows in evidence.windows.items():
+            if key.shadow or key.slice not in names or (any(finding.variants) and key.variant not in finding.variants):
+                continue
+            baseline = evidence.baselines.get(key.variant)
+            for start, summary in windows.items():
+                if not since <= start <= until:
+                    continue
+                wrong += _wrong(finding.question, summary)
+                if finding.question is Question.IDENTICAL and baseline is not None and baseline.threshold is not None:
+                    scored = True
+                    over += summary.over(baseline.threshold)
+    return wrong, over if scored else None
+
+
+def _wrong(question: Question, summary: Summary) -> int:
+    if question is Question.ERRORS:
+        return summary.failed
+    return summary.answered
+
+
+def _fine(health: EndpointHealth) -> Iterator[str]:
+    """Variants and slices that were asked enough and are well."""
+    for one in health.slices:
+        if one.slice and one.verdict is Verdict.PASS:
+            yield one.slice
+    failing = {one.variant for one in health.failing}
+    for name, figures in health.variants.items():
+        if name and name not in failing and figures.n >= _LEAST:
+            yield name
+
+
+def _change(operation: Operation) -> Change:
+    before, after = operation.plan.now, operation.plan.then
+    reached = {one.name for one in after.variants if after.traffic and after.traffic.reaches(one.name)}
+    former = {one.name for one in before.variants if before.traffic and before.traffic.reaches(one.name)}
+    return Change(
+        at=operation.ended or operation.started,
+        what=neutralise(f"#{operation.release} {describe_content(before)} → {describe_content(after)}"),
+        who=neutralise(operation.actor.user),
+        endpoint=operation.endpoint,
+        variants=tuple(sorted(reached - former)),
+    )
+
+
+def _back(history: Sequence[tuple[Release, Standing]]) -> Release | None:
+    """Where going back leads; after a revert, the last one that stood before it (a person would have to name it)."""
+    try:
+        return revert_target(history)
+    except UsageError:
+        return next((release for release, standing in history if standing is Standing.PAST and release.content.variants), None)
+
+
+def _next_page(session: Session, alarm: Alarm) -> tuple[str, datetime] | None:
+    later = [
+        (channel.name, alarm.opened + timedelta(minutes=channel.after_minutes))
+        for channel in session.environment.channels.values()
+        if channel.after_minutes is not None
+    ]
+    return min(later, key=lambda pair: pair[1], default=None)

@@ -1,0 +1,487 @@
+"""Each question by example: the story's own cases on drawn traffic of 50 requests a second (78 % en, 20 % pl, 2 % de)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+from core.drawn import BASELINE, COUNTS, EDGES, ENDPOINT, MIX, NOW, Drawn, Kind, Windows, evidence
+from mlconsole.core.evidence import Cache, Evidence
+from mlconsole.core.health import OTHER, PAGES, Answer, Baseline, EndpointHealth, Question, Settings
+from mlconsole.core.questions import histogram, judge, proven, trend
+from mlconsole.core.summaries import APPLICATION, Key, Summary
+from mlconsole.core.trends import trend_begin
+from mlconsole.core.verdicts import Verdict
+
+ON = NOW + 4
+"""When a trouble begins: within a window, as they do."""
+DE = "language=de"
+CANARY = {"v3": 0.9, "v4": 0.1}
+
+
+def clean(variant: str, name: str, at: float) -> Kind | None:
+    return Kind()
+
+
+@cache
+def _hour(rate: float, variants: tuple[tuple[str, float], ...], mix: tuple[tuple[str, float], ...], inputs: int, until: float) -> Windows:
+    windows: Windows = {}
+    Drawn(seed=3, rate=rate, variants=dict(variants), mix=dict(mix), kind=lambda *_: Kind(inputs=inputs)).fill(windows, NOW - 3_500, until)
+    return windows
+
+
+class Story:
+    """A clean hour, and what comes after it."""
+
+    def __init__(
+        self,
+        kind: Callable[[str, str, float], Kind | None] = clean,
+        *,
+        rate: float = 50.0,
+        variants: Mapping[str, float] | None = None,
+        mix: Mapping[str, float] | None = None,
+        inputs: int = 3_000,
+    ) -> None:
+        variants, mix = variants or {"v3": 1.0}, mix or MIX
+        before = _hour(rate, tuple(variants.items()), tuple(mix.items()), inputs, NOW)
+        self.windows: Windows = {key: dict(mine) for key, mine in before.items()}
+        self.drawn = Drawn(seed=4, rate=rate, variants=variants, mix=mix, kind=kind)
+        self.now = NOW
+        self.cache = Cache()
+        self.baselines: Mapping[str, Baseline] = dict.fromkeys(variants, BASELINE)
+        self.serving = variants
+        self.settings = Settings()
+        self.exclude: tuple[tuple[float, float], ...] = ()
+
+    def until(self, now: float) -> Story:
+        """Let the requests up to then come."""
+        self.drawn.fill(self.windows, self.now, now)
+        self.now = now
+        return self
+
+    @property
+    def evidence(self) -> Evidence:
+        return evidence(
+            self.windows, self.now, settings=self.settings, exclude=self.exclude, baselines=self.baselines, serving=self.serving
+        )
+
+    def health(self) -> EndpointHealth:
+        return judge(self.evidence, self.cache)
+
+    def found_after(self, question: Question, longest: float = 60.0, slice_name: str | None = None) -> float:
+        """Seconds from the trouble's begin to the first look that finds it, looking every two seconds."""
+        self.until(ON)
+        while self.now < ON + longest:
+            self.until(self.now + 2)
+            if any(one.question is question and slice_name in (None, one.slice) for one in self.health().failing):
+                return self.now - ON
+        raise AssertionError(f"{question} was not found in {longest} s")
+
+
+def the(health: EndpointHealth, question: Question, slice_name: str = "", variant: str = "") -> Answer:
+    """The one answer to a question about a slice and variant."""
+    (answer,) = [one for one in health.answers if (one.question, one.slice, one.variant) == (question, slice_name, variant)]
+    return answer
+
+
+def of(kind: Kind | None, name: str = "", variant: str = "") -> Callable[[str, str, float], Kind | None]:
+    """From `ON` on requests of that slice and variant are of this kind."""
+    return lambda v, s, at: kind if at > ON and s.endswith(name) and v.endswith(variant) else Kind()
+
+
+def test_clean_traffic_passes_in_every_slice() -> None:
+    health = Story().until(NOW + 120).health()
+    assert health.verdict is Verdict.PASS
+    assert not health.failing
+    assert [row.slice for row in health.slices] == ["", DE, "language=en", "language=pl"]
+    assert {row.verdict for row in health.slices} == {Verdict.PASS}
+    assert health.figures.rate == pytest.approx(50, rel=0.05)
+    assert health.figures.errors is not None
+    assert health.figures.errors < 0.01
+    assert health.figures.same is not None
+    assert health.figures.same < 0.1
+    assert health.figures.over == pytest.approx(0.332, abs=0.05)
+    assert health.usual.p95 == pytest.approx(21, rel=0.1)
+    assert list(health.variants) == ["v3"]
+    for question in (Question.ERRORS, Question.IDENTICAL, Question.LATENCY):
+        assert the(health, question, DE).verdict is Verdict.PASS
+
+
+def test_all_predictions_identical() -> None:
+    story = Story(of(Kind(collapsed=True)))
+    assert story.found_after(Question.IDENTICAL) <= 12
+    health = story.until(ON + 60).health()
+    assert health.verdict is Verdict.FAIL
+    assert {one.slice for one in health.failing} == {"", *MIX}
+    told = the(health, Question.IDENTICAL)
+    assert told.text == "100 % same (48 of 48 inputs), usual 0 %, all 0.73"
+    assert told.since is not None
+    assert abs(told.since - ON) <= 10
+    assert told.value == 1.0
+
+
+def test_one_language_identical_is_found_within_a_minute() -> None:
+    story = Story(of(Kind(collapsed=True), "de"))
+    assert story.found_after(Question.IDENTICAL, slice_name=DE) <= 40
+    health = story.health()
+    assert the(health, Question.IDENTICAL).verdict is Verdict.PASS
+    assert health.slices[1].slice == DE, "the worst one first, after all requests"
+    assert health.slices[1].worst == the(health, Question.IDENTICAL, DE)
+
+
+def test_the_same_input_again_is_unknown_and_no_collapse() -> None:
+    story = Story(of(Kind(inputs=1)), mix={DE: 1.0}).until(NOW + 1_000)
+    answer = the(story.health(), Question.IDENTICAL)
+    assert answer.verdict is Verdict.INCONCLUSIVE
+    assert answer.text == "the same input again: unknown"
+    assert story.health().verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_few_inputs_with_outputs_of_their_own_are_not_identical() -> None:
+    story = Story(of(Kind(inputs=6)), mix={DE: 1.0}).until(NOW + 1_000)
+    assert the(story.health(), Question.IDENTICAL).verdict is Verdict.PASS
+
+
+def test_few_distinct_inputs_with_one_output_are_too_few() -> None:
+    story = Story(of(Kind(inputs=9, collapsed=True)), mix={DE: 1.0}).until(NOW + 1_000)
+    answer = the(story.health(), Question.IDENTICAL)
+    assert (answer.verdict, answer.n, answer.need) == (Verdict.INCONCLUSIVE, 9, 15)
+
+
+def test_a_model_of_few_answers_is_not_called_collapsed() -> None:
+    """A classifier of which 90 % of the answers are `no`: fifteen in a row are usual, a hundred are not."""
+
+    def window(equal: int, of: int, begin: int) -> Summary:
+        return Summary(n=of, first=begin, last=begin + 9, sample={begin + i: 1 if i < equal else 2 for i in range(of)})
+
+    begin = int(NOW)
+    key = Key(ENDPOINT, "v3", False, "")
+    profile = Baseline(n=1_500, distinct_outputs=2 / 1_500, edges=(0.0, 0.5, 1.0), counts=(1_350, 150))
+    many = {begin - 3_000 + 10 * i: window(14, 16, begin - 3_000 + 10 * i) for i in range(280)}
+    for equal, verdict in ((20, Verdict.INCONCLUSIVE), (200, Verdict.FAIL)):
+        windows = {key: {**many, begin: window(equal, equal, begin)}}
+        now = evidence(windows, begin + 9.5, baselines={"v3": profile})
+        # Only the newest window speaks: those before it are the usual.
+        judged = judge(replace(now, windows={key: {at: one for at, one in windows[key].items() if at == begin or at < begin - 900}}))
+        assert the(judged, Question.IDENTICAL).verdict is verdict
+
+
+def test_identical_without_baseline_and_usual_takes_forty_inputs() -> None:
+    begin = int(NOW)
+    key = Key(ENDPOINT, "v3", False, "")
+    for count, verdict in ((39, Verdict.INCONCLUSIVE), (40, Verdict.FAIL)):
+        one = Summary(n=count, first=begin, last=begin + 9, sample=dict.fromkeys(range(count), 7))
+        health = judge(evidence({key: {begin: one}}, begin + 9.5, baselines={}))
+        assert the(health, Question.IDENTICAL).verdict is verdict
+
+
+def test_a_collapsed_variant_with_a_tenth_of_the_traffic_is_found() -> None:
+    story = Story(of(Kind(collapsed=True), variant="v4"), variants=CANARY)
+    assert story.found_after(Question.IDENTICAL) <= 30
+    health = story.until(ON + 60).health()
+    assert the(health, Question.IDENTICAL, variant="v4").verdict is Verdict.FAIL
+    assert the(health, Question.IDENTICAL, variant="v3").verdict is Verdict.PASS
+    assert the(health, Question.IDENTICAL).verdict is Verdict.PASS, "nine in ten are fine"
+    assert health.slices[0].verdict is Verdict.FAIL
+
+
+def test_every_request_of_one_language_fails() -> None:
+    story = Story(of(Kind(errors=1.0), "de"))
+    assert story.found_after(Question.ERRORS, slice_name=DE) <= 30
+    health = story.until(ON + 60).health()
+    (found,) = health.failing
+    assert (found.question, found.slice) == (Question.ERRORS, DE)
+    assert found.since is not None
+    assert abs(found.since - ON) <= 10
+    assert found.text.startswith("100 % (")
+    assert found.usual == pytest.approx(0.002, abs=0.002)
+    assert the(health, Question.ERRORS).verdict is Verdict.PASS, "in the total it is 2 %: an ordinary alarm says OK"
+
+
+def test_a_language_broken_for_an_hour_stays_found() -> None:
+    """Without anybody having said that an alarm was firing: what fails wholly never becomes usual."""
+    story = Story(of(Kind(errors=1.0), "de")).until(ON + 1_800)
+    told = the(story.health(), Question.ERRORS, DE)
+    assert told.verdict is Verdict.FAIL
+    assert told.usual == pytest.approx(0.002, abs=0.002), "what was before it"
+    assert told.since is not None
+    assert abs(told.since - ON) <= 10
+    assert the(story.until(ON + 3_600).health(), Question.ERRORS, DE).verdict is Verdict.FAIL
+
+
+def test_a_dead_server_is_found_within_seconds() -> None:
+    assert Story(of(Kind(errors=1.0))).found_after(Question.ERRORS) <= 4
+
+
+def test_throttling_is_told_apart() -> None:
+    health = Story(of(Kind(throttled=0.5))).until(ON + 90).health()
+    assert the(health, Question.ERRORS).verdict is Verdict.PASS
+    assert the(health, Question.THROTTLED).verdict is Verdict.FAIL
+    assert health.verdict is Verdict.PASS, "it informs"
+    assert not health.failing
+
+
+def test_a_language_falls_silent() -> None:
+    story = Story(of(None, "de"))
+    assert story.found_after(Question.SILENT) <= 45
+    (found,) = story.health().failing
+    assert found.slice == DE
+    assert found.since is not None
+    assert abs(found.since - ON) <= 10
+    assert found.text.startswith("no request for ")
+    assert "expected 2" in found.text
+
+
+def test_a_language_that_comes_in_bursts_is_not_silent_between_them() -> None:
+    """Ten minutes without, one minute with: usual, as long as the pause is."""
+
+    def bursts(variant: str, name: str, at: float) -> Kind | None:
+        return Kind() if name != DE or at % 660 < 60 else None
+
+    story = Story()
+    story.windows, story.now = {}, NOW - 3_500
+    story.drawn.kind = bursts
+    assert story.until(NOW - NOW % 660 + 600).health().verdict is Verdict.PASS
+
+
+def test_silence_may_be_nobodys_business() -> None:
+    story = Story(of(None, "de"))
+    story.settings = Settings(silent=False)
+    assert not story.until(ON + 120).health().failing
+
+
+def test_a_slow_version() -> None:
+    story = Story(of(Kind(milliseconds=400)))
+    assert story.found_after(Question.LATENCY) <= 30
+    told = the(story.until(ON + 60).health(), Question.LATENCY)
+    assert told.usual == pytest.approx(21, rel=0.1)
+    assert told.value is not None
+    assert told.value > 400
+    assert told.limit == pytest.approx(50 + (told.usual or 0))
+    assert told.text.startswith("p95 ")
+    assert ", usual 2" in told.text
+
+
+def test_a_little_slower_pages_nobody() -> None:
+    assert not Story(of(Kind(milliseconds=24))).until(ON + 300).health().failing
+
+
+def test_an_absolute_limit_needs_no_usual() -> None:
+    story = Story(of(Kind(milliseconds=24)))
+    story.settings = Settings(latency_ms=30.0)
+    story.windows, story.now = {}, NOW
+    assert the(story.until(ON + 60).health(), Question.LATENCY).verdict is Verdict.FAIL
+
+
+def test_an_endpoint_that_never_had_a_request_has_no_data() -> None:
+    health = judge(evidence({}, NOW))
+    assert health.verdict is Verdict.NO_DATA
+    assert the(health, Question.ERRORS).text == "no request yet"
+    assert [row.slice for row in health.slices] == [""]
+    assert health.slices[0].verdict is Verdict.NO_DATA
+    assert health.figures.n == 0
+    assert health.figures.errors is None
+
+
+def test_an_endpoint_without_requests_is_never_green() -> None:
+    story = Story(of(None)).until(ON)
+    assert story.health().verdict is Verdict.PASS
+    assert story.until(ON + 12).health().verdict is Verdict.NO_DATA
+    health = story.until(ON + 40).health()
+    assert the(health, Question.IDLE).verdict is Verdict.FAIL
+    assert not health.failing, "consumers may rest"
+    assert {row.verdict for row in health.slices} == {Verdict.NO_DATA}
+    assert not [one for one in health.answers if one.question in PAGES and one.verdict is Verdict.PASS]
+    assert story.until(ON + 3_000).health().verdict is Verdict.NO_DATA
+
+
+def test_small_slices_are_pooled_in_sight() -> None:
+    mix = {"language=en": 0.98, "language=fi": 0.008, "language=sv": 0.012}
+    story = Story(of(Kind(errors=1.0), "fi"), rate=1.0, mix=mix).until(NOW + 200)
+    health = story.health()
+    pool = next(row for row in health.slices if row.slice == OTHER)
+    assert pool.pooled == ("language=fi", "language=sv")
+    assert {row.slice for row in health.slices} == {"", "language=en", OTHER}
+    assert health.verdict is Verdict.PASS, "what is too small to be judged holds nobody up"
+
+
+def test_what_an_application_says_is_asked_for_itself() -> None:
+    story = Story().until(NOW + 120)
+    key = Key(ENDPOINT, APPLICATION, False, DE)
+    story.windows[key] = {int(NOW) + at: Summary(n=20, failed=20, first=NOW + at, last=NOW + at + 9) for at in range(-600, 120, 10)}
+    health = story.health()
+    assert the(health, Question.ERRORS, DE, APPLICATION).verdict is Verdict.FAIL
+    assert the(health, Question.ERRORS, DE).verdict is Verdict.PASS
+    assert health.figures.rate == pytest.approx(50, rel=0.05), "the same requests are not counted twice"
+
+
+def test_copies_for_a_shadow_are_no_consumers_requests() -> None:
+    story = Story().until(NOW + 120)
+    story.windows[Key(ENDPOINT, "v5", True, "")] = {int(NOW) + 100: Summary(n=900, failed=900, first=NOW + 100, last=NOW + 109)}
+    assert story.health().verdict is Verdict.PASS
+
+
+def test_requests_that_reached_nobody_are_errors() -> None:
+    story = Story(of(None)).until(ON + 20)
+    story.windows[Key(ENDPOINT, "", False, "")] = {
+        int(NOW) + at: Summary(n=500, failed=500, first=NOW + at, last=NOW + at + 9) for at in (10, 20)
+    }
+    assert the(story.health(), Question.ERRORS).verdict is Verdict.FAIL
+
+
+def test_an_alarms_time_is_never_usual() -> None:
+    """A slow version for 50 minutes: left in, it would be the usual one."""
+    story = Story(of(Kind(milliseconds=400))).until(ON + 3_000)
+    assert the(story.health(), Question.LATENCY).verdict is Verdict.PASS
+    story.exclude = ((ON, ON + 3_000),)
+    told = the(story.health(), Question.LATENCY)
+    assert told.verdict is Verdict.FAIL
+    assert told.usual == pytest.approx(21, rel=0.1)
+
+
+def test_what_was_usual_is_remembered_through_a_long_trouble() -> None:
+    story = Story(lambda v, s, at: Kind() if at < ON else None if s == DE else Kind(milliseconds=400))
+    story.health()
+    for now in (ON + 1_800, ON + 3_000, ON + 3_900):
+        story.until(now)
+        story.exclude = ((ON - 60, now),)
+        story.windows = {key: {at: one for at, one in mine.items() if at >= now - 3_600} for key, mine in story.windows.items()}
+        health = story.health()
+        assert the(health, Question.LATENCY).verdict is Verdict.FAIL
+        assert the(health, Question.SILENT, DE).verdict is Verdict.FAIL
+    assert not any(story.windows[Key(ENDPOINT, "v3", False, DE)])
+    assert the(judge(story.evidence), Question.LATENCY).verdict is Verdict.INCONCLUSIVE, "who was not there does not know"
+
+
+def test_proof_that_it_is_well_again() -> None:
+    end = ON + 300
+
+    def broken(variant: str, name: str, at: float) -> Kind | None:
+        return Kind(errors=1.0) if name == DE and ON < at < end else Kind()
+
+    story = Story(broken).until(end)
+    assert proven(story.evidence, Question.ERRORS, ["", DE], ON)[DE] == 0
+    assert proven(story.evidence, Question.ERRORS, [DE], end) == {DE: 0}, "nothing came since"
+    story.until(end + 100)
+    found = proven(story.evidence, Question.ERRORS, ["", DE, "language=xx"], end)
+    assert found[DE] >= 60
+    assert found[""] > 4_000
+    assert found["language=xx"] == 0
+
+
+def test_proof_counts_distinct_inputs() -> None:
+    end = ON + 120
+
+    def broken(variant: str, name: str, at: float) -> Kind | None:
+        return Kind(collapsed=True) if ON < at < end else Kind(inputs=12)
+
+    story = Story(broken).until(end)
+    assert proven(story.evidence, Question.IDENTICAL, [DE], ON + 10) == {DE: 0}
+    story.until(end + 200)
+    assert 2 <= proven(story.evidence, Question.IDENTICAL, [DE], end)[DE] <= 12
+
+
+def test_drift_of_scores_informs() -> None:
+    story = Story(of(Kind(shift=0.3))).until(ON + 900)
+    health = story.health()
+    assert the(health, Question.SCORE_DRIFT, variant="v3").verdict is Verdict.FAIL
+    assert the(health, Question.OVER_THRESHOLD, DE).verdict is Verdict.FAIL
+    assert health.verdict is Verdict.PASS
+    still = Story().until(ON + 900).health()
+    assert the(still, Question.SCORE_DRIFT, variant="v3").verdict is Verdict.PASS
+    assert the(still, Question.OVER_THRESHOLD, DE).verdict is Verdict.PASS
+
+
+def test_drift_of_input_fields_informs() -> None:
+    def window(begin: int, german: int, missing: int, long: int) -> Summary:
+        fields = {
+            "language": {"c:en": 100 - german, "c:de": german},
+            "title": {"m": missing, "l:40": 50 - missing // 2, f"l:{40 + long}": 50 - missing // 2},
+            "number": {f"n:{i}": 10 for i in range(10)},
+        }
+        return Summary(n=100, first=begin, last=begin + 9, fields=fields)
+
+    begin = int(NOW)
+    windows = {Key(ENDPOINT, "v3", False, ""): {at: window(at, 2, 0, 0) for at in range(begin - 3_500, begin - 900, 10)}}
+    windows[Key(ENDPOINT, "v3", False, "")].update({at: window(at, 60, 40, 30) for at in range(begin - 900, begin, 10)})
+    answers = {one.subject: one for one in judge(evidence(windows, NOW)).answers if one.question is Question.FIELD_DRIFT}
+    assert answers["language"].verdict is Verdict.FAIL
+    assert answers["title"].verdict is Verdict.FAIL
+    assert "missing 40 %, usual 0 %" in answers["title"].text
+    assert answers["number"].verdict is Verdict.PASS
+    profile = replace(BASELINE, fields={"language": {"c:en": 800, "c:de": 1_200}})
+    answers = {one.subject: one for one in judge(evidence(windows, NOW, baselines={"v3": profile})).answers if one.subject}
+    assert answers["language"].verdict is Verdict.PASS, "the profile goes before the usual"
+    assert "profile" in answers["language"].text
+    windows[Key(ENDPOINT, "v3", False, DE)] = {begin - 900: window(begin - 900, 100, 0, 0)}
+    answers = {one.subject: one for one in judge(evidence(windows, NOW, baselines={"v3": profile})).answers if one.subject}
+    assert answers["language"].verdict is Verdict.FAIL, "but not for what requests are sliced by"
+
+
+def test_a_split_that_is_not_as_desired_informs() -> None:
+    story = Story(variants=CANARY).until(NOW + 300)
+    good = judge(replace(story.evidence, split_since=NOW - 1_000))
+    assert next(one for one in good.answers if one.question is Question.SPLIT).verdict is Verdict.PASS
+    wrong = judge(replace(story.evidence, split_since=NOW - 1_000, serving={"v3": 0.8, "v4": 0.2}))
+    told = next(one for one in wrong.answers if one.question is Question.SPLIT)
+    assert told.verdict is Verdict.FAIL
+    assert told.value is not None
+    early = judge(replace(story.evidence, split_since=NOW + 295))
+    assert next(one for one in early.answers if one.question is Question.SPLIT).verdict is Verdict.NO_DATA
+    assert wrong.verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(("days", "verdict"), [(None, Verdict.PASS), (90.0, Verdict.FAIL), (4_000.0, Verdict.PASS)])
+def test_the_age_of_the_data(days: float | None, verdict: Verdict) -> None:
+    health = judge(evidence({}, NOW, settings=Settings(cutoff_days=days)))
+    answer = the(health, Question.CUTOFF, variant="v3")
+    assert answer.verdict is verdict
+    assert "data until 2025-12-31" in answer.text
+    unknown = judge(evidence({}, NOW, settings=Settings(cutoff_days=9), baselines={}))
+    assert not [one for one in unknown.answers if one.question is Question.CUTOFF and one.verdict is Verdict.PASS]
+
+
+@pytest.mark.parametrize(
+    ("told", "verdict"),
+    [
+        ({"cpu": "35 %", "memory": "120 MB", "disk": "12 GB free", "pid": "7"}, Verdict.PASS),
+        ({"disk": "0.4 GB free"}, Verdict.FAIL),
+        ({"memory": "97 %"}, Verdict.FAIL),
+        ({"disk": "plenty"}, Verdict.PASS),
+    ],
+)
+def test_what_servers_use_informs(told: Mapping[str, str], verdict: Verdict) -> None:
+    health = judge(replace(evidence({}, NOW), resources={"v3": told}))
+    assert the(health, Question.RESOURCES, variant="v3").verdict is verdict
+    assert not health.failing
+
+
+def test_trends_show_where_it_began() -> None:
+    story = Story(of(Kind(collapsed=True))).until(NOW + 600)
+    same = trend(story.evidence, "same output", minutes=30)
+    assert len(same) == 30
+    assert all(value is not None and value < 0.1 for value in same[1:18])
+    assert all(value == 1.0 for value in same[-8:-1])
+    assert trend_begin(story.now, minutes=30) + 30 * 60 > story.now
+    over = trend(story.evidence, "over threshold", DE, ["v3"], minutes=30)
+    assert over[-2] == 1.0
+    assert trend(story.evidence, "errors", "language=xx", minutes=5) == (None,) * 5
+    assert trend(story.evidence, "requests", step=10, minutes=1)[2] == pytest.approx(50, rel=0.2)
+    assert trend(story.evidence, "p95", minutes=2)[0] == pytest.approx(21, rel=0.15)
+    with pytest.raises(ValueError, match="no trend of colour"):
+        trend(story.evidence, "colour")
+
+
+def test_the_histogram_lies_on_its_baselines_edges() -> None:
+    story = Story().until(NOW + 300)
+    found = histogram(story.evidence, "v3")
+    assert found is not None
+    assert found.edges == EDGES
+    assert sum(found.now) == pytest.approx(1)
+    assert found.baseline == tuple(count / sum(COUNTS) for count in COUNTS)
+    assert found.psi is not None
+    assert found.psi < 0.05
+    assert histogram(story.evidence, "v9") is None
