@@ -211,8 +211,8 @@ def _without_vectors(found: Sequence[Observation]) -> float | None:
 
 _SHORT = (
     Drill("collapsed-version", _answered_by("v5"), "identical", _BOUND),
-    Drill("broken-language", lambda found: _first(found, _failed), "de", _BOUND),
-    Drill("silent-language", _after_the_last_german, "de", _BOUND),
+    Drill("broken-language", lambda found: _first(found, _failed), "errors in de", _BOUND),
+    Drill("silent-language", _after_the_last_german, "de fell silent", _BOUND),
 )
 _OTHERS = (
     Drill("emptied-redis", _without_vectors, ENDPOINT),

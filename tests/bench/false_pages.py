@@ -24,8 +24,9 @@ _MIX = {"language=en": 0.78, "language=pl": 0.20, "language=de": 0.02}
 _RATE = 50.0
 _ERRORS = 0.002
 _INPUTS = 3_000
-_LOOKS = (4.0, 10.0)
-"""Seconds into each window at which it is judged. The guardian looks every 2 s; the looks in between see nearly the same requests."""
+_BETWEEN, _SOME = 4.0, 6
+"""Every window is judged at its end, and every sixth one also so many seconds after its begin. The guardian looks every 2 s, and in between
+sees nearly the same requests."""
 _BEGIN = 1_800_000_000
 _DRIFT, _DRIFT_SECONDS = 0.15, 600.0
 """The logarithm of the median latency wanders: its standard deviation, and the time after which it has forgotten where it was."""
@@ -61,7 +62,8 @@ def simulated(seed: int, hours: float, errors: float = _ERRORS) -> tuple[int, li
     end = _BEGIN + int(3600 * hours)
     for begin in range(_BEGIN, end, WINDOW):
         came = 0.0
-        for until in _LOOKS:
+        between = begin // WINDOW % _SOME == 0
+        for until in (_BETWEEN, float(WINDOW)) if between else (float(WINDOW),):
             traffic.add(windows, begin, came, until)
             came = until
             health = judge(Evidence("relevance", begin + until, windows, {"v3": 1.0}, None, {"v3": baseline}), cache)

@@ -7,10 +7,12 @@ import random
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 
-from mlconsole.core.evidence import Evidence
-from mlconsole.core.health import Baseline, Settings
+from mlconsole.core.evidence import Cache, Evidence
+from mlconsole.core.health import Answer, Baseline, EndpointHealth, Question, Settings
+from mlconsole.core.questions import judge
 from mlconsole.core.summaries import SAMPLE, WINDOW, Key, Summary, latency_bucket, merged, score_bucket
 
 ENDPOINT = "relevance"
@@ -152,3 +154,79 @@ def evidence(
         settings=Settings() if settings is None else settings,
         exclude=exclude,
     )
+
+
+ON = NOW + 4
+"""When a trouble begins: within a window, as they do."""
+DE = "language=de"
+CANARY = {"v3": 0.9, "v4": 0.1}
+
+
+def clean(variant: str, name: str, at: float) -> Kind | None:
+    return Kind()
+
+
+@cache
+def _hour(rate: float, variants: tuple[tuple[str, float], ...], mix: tuple[tuple[str, float], ...], inputs: int, until: float) -> Windows:
+    windows: Windows = {}
+    Drawn(seed=3, rate=rate, variants=dict(variants), mix=dict(mix), kind=lambda *_: Kind(inputs=inputs)).fill(windows, NOW - 3_500, until)
+    return windows
+
+
+class Story:
+    """A clean hour, and what comes after it."""
+
+    def __init__(
+        self,
+        kind: Callable[[str, str, float], Kind | None] = clean,
+        *,
+        rate: float = 50.0,
+        variants: Mapping[str, float] | None = None,
+        mix: Mapping[str, float] | None = None,
+        inputs: int = 3_000,
+    ) -> None:
+        variants, mix = variants or {"v3": 1.0}, mix or MIX
+        before = _hour(rate, tuple(variants.items()), tuple(mix.items()), inputs, NOW)
+        self.windows: Windows = {key: dict(mine) for key, mine in before.items()}
+        self.drawn = Drawn(seed=4, rate=rate, variants=variants, mix=mix, kind=kind)
+        self.now = NOW
+        self.cache = Cache()
+        self.baselines: Mapping[str, Baseline] = dict.fromkeys(variants, BASELINE)
+        self.serving = variants
+        self.settings = Settings()
+        self.exclude: tuple[tuple[float, float], ...] = ()
+
+    def until(self, now: float) -> Story:
+        """Let the requests up to then come."""
+        self.drawn.fill(self.windows, self.now, now)
+        self.now = now
+        return self
+
+    @property
+    def evidence(self) -> Evidence:
+        return evidence(
+            self.windows, self.now, settings=self.settings, exclude=self.exclude, baselines=self.baselines, serving=self.serving
+        )
+
+    def health(self) -> EndpointHealth:
+        return judge(self.evidence, self.cache)
+
+    def found_after(self, question: Question, longest: float = 60.0, slice_name: str | None = None) -> float:
+        """Seconds from the trouble's begin to the first look that finds it, looking every two seconds."""
+        self.until(ON)
+        while self.now < ON + longest:
+            self.until(self.now + 2)
+            if any(one.question is question and slice_name in (None, one.slice) for one in self.health().failing):
+                return self.now - ON
+        raise AssertionError(f"{question} was not found in {longest} s")
+
+
+def the(health: EndpointHealth, question: Question, slice_name: str = "", variant: str = "") -> Answer:
+    """The one answer to a question about a slice and variant."""
+    (answer,) = [one for one in health.answers if (one.question, one.slice, one.variant) == (question, slice_name, variant)]
+    return answer
+
+
+def of(kind: Kind | None, name: str = "", variant: str = "") -> Callable[[str, str, float], Kind | None]:
+    """From `ON` on requests of that slice and variant are of this kind."""
+    return lambda v, s, at: kind if at > ON and s.endswith(name) and v.endswith(variant) else Kind()

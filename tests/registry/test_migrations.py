@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import inspect
 from sqlmodel import SQLModel, create_engine
 
+from mlconsole.core.models import Actor
 from mlconsole.plugin.errors import RegistryUnusable
 from mlconsole.registry import migrations, open_registry, tables
 from registry.samples import SetClock, files, processes, version
@@ -140,3 +141,13 @@ def test_one_of_before_health_is_copied_and_goes_on(path: Path, monkeypatch: pyt
     assert ask(copy, "PRAGMA user_version") == [(1,)]
     assert ("alarm",) not in ask(copy, "SELECT name FROM sqlite_master")
     assert ask(path, "PRAGMA foreign_key_check") == []
+
+
+def test_the_revision_rises_with_what_changes_seldom_only(old: Path) -> None:
+    with open_registry(old, clock=SetClock()) as registry:
+        before = registry.revision()
+        token = registry.watch("staging", Actor("anna", "bastion-1"), 1)
+        registry.beat("staging", token)
+        assert registry.revision() == before
+        registry.add_version(version("9", digest="b"))
+        assert registry.revision() > before

@@ -63,6 +63,9 @@ def busy(make_house) -> kit.House:
     for name in ("relevance", "severity", "category", "dedupe", "sentiment"):
         kit.changed(house, (name, "deploy", "3"), (name, "deploy", "4", "1000"))
     world = house.sim.world
+    house.clock.advance(60)
+    for name in ("relevance", "severity"):  # somebody asks them; who is never asked has no data
+        world.serve(name, kit.Load(400, seconds=20, slices={"language": {"en": 0.7, "de": 0.2, "pl": 0.1}}))
     world.change_outside("category", traffic=Traffic({"v3": 5000, "v4": 5000}))
     world.change_outside("dedupe", fail={"v3": "out of memory"})
     found = variant_of(simulated_version("entity", "7"))

@@ -282,7 +282,8 @@ async def shown(
     """The console with that health, on the Health screen; nobody looks further."""
     snapshot = with_health(took(house), health, **status)
     async with opened(house, size) as driver:
-        driver.app._looking = True
+        await driver.until(lambda: not driver.app._looking, "no look under way")
+        driver.app._looking = True  # this state of the world stays
         driver.app.now = lambda: snapshot.status.at  # type: ignore[method-assign]
         driver.app.snapshot = snapshot
         driver.app.subject = ""

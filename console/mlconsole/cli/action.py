@@ -120,7 +120,8 @@ def carry_out(run: Run) -> None:
 
 def _told(one: Offered) -> str:
     parameters = ", ".join(f"{entry.name}={entry.default if entry.default is not None else '…'}" for entry in one.parameters)
-    return f"{one.summary}{f' ({parameters})' if parameters else ''}{'' if one.safe else ' · not marked safe'} · at most {duration(one.time_limit)}"
+    notes = [*([] if one.safe else ["not marked safe"]), f"at most {duration(one.time_limit)}"]
+    return " · ".join([f"{one.summary}{f' ({parameters})' if parameters else ''}", *notes])
 
 
 def _json(one: Offered) -> dict[str, object]:

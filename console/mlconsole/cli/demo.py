@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -127,7 +128,10 @@ def _play(run: Run, place: Path) -> None:
     session = prepare(run, place)
     if new:
         # What it may run is what we have just copied there ourselves; when somebody changes it, that lapses.
-        trusting.allow(session.workspace)
+        try:
+            trusting.allow(session.workspace)
+        except MLConsoleError as error:
+            run.warn(f"▲ drills will have to be allowed first (mlconsole trust): {error.message}")
     versions = session.registry.versions()
     counts = ", ".join(f"{model} {sum(one.model == model for one in versions)} versions" for model in session.registry.models())
     run.say(f"2/5 sample workspace     {place}: {counts}")
@@ -203,7 +207,8 @@ def _clean(run: Run, place: Path) -> None:
     stopped = 0
     for environment in run.workspace.environments.values():
         stopped += len(machine.down(run.open(environment)))
-    trusting.revoke(run.workspace)
+    with suppress(MLConsoleError):
+        trusting.revoke(run.workspace)
     shutil.rmtree(place)
     run.say(f"✔ stopped {stopped} parts, removed {place}")
 

@@ -167,4 +167,3 @@ def _log(run: Run, text: str) -> None:
     from datetime import datetime
 
     run.say(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} {text}")
-

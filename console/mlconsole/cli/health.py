@@ -151,7 +151,9 @@ def affected(
         if names is None:
             names = list(one)
             writer.writerow(names)
-        writer.writerow([neutralise(_time(value) if isinstance(value, datetime) else str("" if value is None else value)) for value in one.values()])
+        writer.writerow(
+            [neutralise(_time(value) if isinstance(value, datetime) else str("" if value is None else value)) for value in one.values()]
+        )
     if names is None:
         run.warn(f"No stored prediction belongs to alarm {alarm}.")
 
@@ -165,7 +167,9 @@ def trial(run: Run, channel: Annotated[str, typer.Argument(metavar="CHANNEL", he
 
     channels = run.session.environment.channels
     if channel not in channels:
-        raise UnknownName(f'There is no channel "{channel}". {did_you_mean(channel, channels)}', next="They stand under `notify:` in mlconsole.yaml.")
+        raise UnknownName(
+            f'There is no channel "{channel}". {did_you_mean(channel, channels)}', next="They stand under `notify:` in mlconsole.yaml."
+        )
     try_channel(run.session, channel)
     if run.json:
         run.emit({"channel": channel, "taken": True})
@@ -211,7 +215,10 @@ def alarm_told(one: AlarmView, environment: str) -> list[str]:
     sign = {"firing": "✖", "recovering": "▲"}.get(one.state, "✔")
     state = "" if one.state == "firing" else f" · {one.state.upper()}"
     who = f"{one.acknowledged_by} has it: {one.acknowledged_text}" if one.acknowledged_by else "nobody has it"
-    lines = [f"{sign} alarm {one.number} · {', '.join(one.endpoints) or environment}: {one.title} since {one.since.astimezone():%H:%M:%S}{state} · {who}"]
+    lines = [
+        f"{sign} alarm {one.number} · {', '.join(one.endpoints) or environment}: {one.title}"
+        f" since {one.since.astimezone():%H:%M:%S}{state} · {who}"
+    ]
     lines += [f"  {name:<11}{text}" for name, text in one.triage.lines]
     lines.append(f"  {'revert':<11}{one.triage.revert}")
     if one.triage.fix:
@@ -246,7 +253,15 @@ def _row(one: EndpointHealthView) -> list[str]:
 def _slices(one: EndpointHealthView) -> list[str]:
     rows = [["", f"{one.endpoint}", "VERDICT", "SAME", "ERR %", "P95", "OVER %", "N", ""]]
     for entry in one.slices:
-        rows.append([_SIGNS.get(entry.verdict, "?"), _slice_name(entry), entry.verdict.replace("_", " "), *_figures(entry.figures), entry.worst.text if entry.worst else ""])
+        rows.append(
+            [
+                _SIGNS.get(entry.verdict, "?"),
+                _slice_name(entry),
+                entry.verdict.replace("_", " "),
+                *_figures(entry.figures),
+                entry.worst.text if entry.worst else "",
+            ]
+        )
     return ["", *columns(rows, frozenset({3, 4, 5, 6, 7}), wide=8)]
 
 
@@ -315,4 +330,3 @@ def plain(value: Any) -> Any:
 
 def _time(value: datetime) -> str:
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-

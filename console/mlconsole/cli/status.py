@@ -146,7 +146,8 @@ def _line(view: StatusView) -> str:
     count = view.count(worst.state)
     alarm = next((one for one in view.alarms if worst.name in one.endpoints), None)
     if alarm is not None and alarm.state == "firing":
-        return _cut(f"{sign}{count if count > 1 else ''} {worst.name} {_first_words(worst).split(' since ')[0]} {_age(alarm, view).replace(' ', '')}", 40)
+        what = _first_words(worst).split(" since ")[0]
+        return _cut(f"{sign}{count if count > 1 else ''} {worst.name} {what} {_age(alarm, view).replace(' ', '')}", 40)
     return _cut(f"{sign}{count if count > 1 else ''} {worst.name} {_first_words(worst)}", 40)
 
 

@@ -14,7 +14,7 @@ from mlconsole.core.health import OTHER, Answer, Question
 from mlconsole.core.statistics import Psi, always_valid_difference, binomial_tail, psi, ratio_mismatch
 from mlconsole.core.summaries import WINDOW, Summary
 from mlconsole.core.text import duration
-from mlconsole.core.trends import histogram
+from mlconsole.core.trends import histogram_of
 from mlconsole.core.verdicts import Verdict
 
 _RARELY = 10.0
@@ -155,7 +155,7 @@ def _profile(view: View, part: Part) -> tuple[int, int]:
 
 
 def _score_drift(view: View, variant: str) -> Iterator[Answer]:
-    found = histogram(view.evidence, variant)
+    found = histogram_of(view, variant)
     if found is None:
         return
     answer = Answer(Question.SCORE_DRIFT, Verdict.INCONCLUSIVE, variant, value=found.psi, limit=_PSI_DRIFTED, n=found.n, seconds=LONGEST)
@@ -179,7 +179,8 @@ def _field_drift(view: View) -> Iterator[Answer]:
     usual = view.usual(view.all, LONGEST).summary.fields
     labels = {key.slice.partition("=")[0] for key in view.live if key.slice}
     for name, tokens in sorted(now.items()):
-        then, against = usual.get(name, {}), "the usual"
+        then: Mapping[str, int] = usual.get(name, {})
+        against = "the usual"
         # What requests are sliced by is compared with the usual: a profile's set has as many of each on purpose.
         if name not in labels:
             then, against = next(((one[name], "the version's profile") for one in profiles if name in one), (then, against))

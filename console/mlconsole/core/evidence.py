@@ -29,8 +29,11 @@ LEAST = 15
 _JUST_NOW = 30
 """Seconds for which a variant that serves no more is still judged: its last requests may be under way."""
 
-_BLOCK = 60
-"""Seconds of windows that are merged once and kept, so that the usual is the sum of a few dozen blocks."""
+_BLOCKS = (600, 60)
+"""Seconds of windows that are merged once and kept, so that the usual is the sum of a few blocks."""
+
+_DRAWN = 86_400
+"""Seconds for which a trend's values are kept."""
 
 _KEPT = 30.0
 """Seconds for which a usual is not computed again: it changes slowly."""
@@ -74,7 +77,7 @@ class Reference:
     summary: Summary
     seconds: float
     gap: float = 0.0
-    """The longest time without any request in it (s)."""
+    """The longest time between two requests in it (s) while the endpoint had others, to the width of a window."""
 
     @property
     def known(self) -> bool:
@@ -99,21 +102,27 @@ class _Kept(NamedTuple):
 class Cache:
     """What need not be computed anew for each look. One for each endpoint; without it the answers are the same, and dearer."""
 
-    blocks: dict[tuple[Key, int], tuple[int, int, Summary]] = field(default_factory=dict)
-    """A key and a minute → number of windows, requests in them, the sum."""
+    blocks: dict[tuple[Key, int, int], tuple[tuple[int, ...], Summary]] = field(default_factory=dict)
+    """A key, a begin, a length (s) → what was in the windows then, and their sum."""
+    recent: dict[Part, tuple[tuple[int, ...], Summary]] = field(default_factory=dict)
+    """A part (without its keys) → the same of what its figures are of, without the newest window."""
     usual: dict[tuple[Part, int], _Kept] = field(default_factory=dict)
     """A part (without its keys: variants come and go) and how long before now it ends → what was usual."""
+    trends: dict[tuple[str, str, tuple[str, ...], int, int], tuple[tuple[tuple[int, ...], ...], float | None]] = field(default_factory=dict)
+    """A trend's name, slice, variants, step and begin → what was in the windows then, and the value."""
     informing: tuple[float, object, tuple[Answer, ...]] | None = None
     """What only informs is asked less often: when, about what, what was answered."""
     pruned: float = -math.inf
 
     def prune(self, now: float) -> None:
         """Forget what is older than the hour; once a minute is enough."""
-        if abs(now - self.pruned) < _BLOCK:
+        if abs(now - self.pruned) < _BLOCKS[-1]:
             return
         self.pruned = now
-        for old in [key for key in self.blocks if key[1] < now - HOUR - 2 * _BLOCK]:
+        for old in [key for key in self.blocks if key[1] < now - 2 * HOUR]:
             del self.blocks[old]
+        for past in [key for key in self.trends if key[-1] < now - _DRAWN]:
+            del self.trends[past]
         for gone in [key for key, kept in self.usual.items() if abs(now - kept.at) > HOUR]:
             del self.usual[gone]
 
@@ -230,14 +239,18 @@ class View:
         total = Summary()
         seconds = 0
         longest = current = 0
+        begun = False
+        others = [self.evidence.windows[key] for key in self.all.keys]
         sources = [(key, self.evidence.windows[key]) for key in part.keys]
         at = first
         while at < until:
-            whole = at % _BLOCK == 0 and at + _BLOCK <= until and not any(window in gone for window in range(at, at + _BLOCK, WINDOW))
-            end = at + _BLOCK if whole else at + WINDOW
-            if whole:
+            size = next(
+                (size for size in _BLOCKS if at % size == 0 and at + size <= until and gone.isdisjoint(range(at, at + size, WINDOW))), 0
+            )
+            end = at + (size or WINDOW)
+            if size:
                 for key, windows in sources:
-                    total.merge(self._block(key, windows, at))
+                    total.merge(self._block(key, windows, at, size))
             elif at not in gone:
                 for _, windows in sources:
                     if at in windows:
@@ -247,23 +260,61 @@ class View:
                     current = 0
                     continue
                 seconds += WINDOW
-                current = 0 if any(window in windows for _, windows in sources) else current + WINDOW
-                longest = max(longest, current)
+                if any(window in windows for _, windows in sources):
+                    longest, current, begun = max(longest, current), 0, True
+                elif begun and any(window in windows for windows in others):
+                    current += WINDOW
             at = end
         return Reference(total, seconds, longest)
 
-    def _block(self, key: Key, windows: Mapping[int, Summary], at: int) -> Summary:
-        """The sum of a minute. It is made again when more was ingested for that minute than when it was made."""
-        found = [windows[begin] for begin in range(at, at + _BLOCK, WINDOW) if begin in windows]
-        n = sum(one.n for one in found)
-        kept = self.cache.blocks.get((key, at))
-        if kept and kept[:2] == (len(found), n):
-            return kept[2]
+    def recent(self, part: Part, begin: int) -> Summary:
+        """Everything of a part in the windows from `begin` on. Those that are over are added up once: only the newest one still grows."""
+        latest = newest(self.now)
+        sources = [self.evidence.windows[key] for key in part.keys]
+        mark = sum((mark_of(windows, begin, latest) for windows in sources), start=())
+        name = part._replace(keys=())
+        kept = self.cache.recent.get(name)
+        if kept is None or kept[0] != mark:
+            over = Summary()
+            for windows in sources:
+                for at in range(begin, latest, WINDOW):
+                    if at in windows:
+                        over.merge(windows[at])
+            kept = self.cache.recent[name] = (mark, over)
         total = Summary()
-        for one in found:
-            total.merge(one)
-        self.cache.blocks[key, at] = (len(found), n, total)
+        total.merge(kept[1])
+        for windows in sources:
+            if latest in windows:
+                total.merge(windows[latest])
         return total
+
+    def _block(self, key: Key, windows: Mapping[int, Summary], at: int, size: int) -> Summary:
+        """The sum of some minutes. It is made again when more was ingested for them than when it was made."""
+        mark = mark_of(windows, at, at + size)
+        kept = self.cache.blocks.get((key, at, size))
+        if kept and kept[0] == mark:
+            return kept[1]
+        total = Summary()
+        if size == _BLOCKS[-1]:
+            for begin in range(at, at + size, WINDOW):
+                if begin in windows:
+                    total.merge(windows[begin])
+        else:
+            smaller = _BLOCKS[_BLOCKS.index(size) + 1]
+            for begin in range(at, at + size, smaller):
+                total.merge(self._block(key, windows, begin, smaller))
+        self.cache.blocks[key, at, size] = (mark, total)
+        return total
+
+
+def mark_of(windows: Mapping[int, Summary], begin: int, until: int) -> tuple[int, ...]:
+    """What tells whether the windows that begin in [begin, until) are as they were: they only ever grow."""
+    count = n = more = 0
+    for at in range(begin, until, WINDOW):
+        one = windows.get(at)
+        if one is not None:
+            count, n, more = count + 1, n + one.n, more + one.failed + one.scored
+    return begin, until, count, n, more
 
 
 def percent(share: float) -> str:

@@ -32,6 +32,9 @@ USUAL_MOST = 0.25
 SLOW_LIMIT = 0.25
 """The share of requests slower than the limit that is too much; usual are fewer than 5 %, for the limit is at least twice the usual p95."""
 
+SLOW_USUAL = 0.05
+"""The share of requests slower than p95, by its name."""
+
 SLOW_ABSOLUTE = 0.10
 """The same for a limit that was set: it is one for p95, so 5 % may be slower; twice that is clearly too many."""
 
@@ -61,6 +64,8 @@ class Rate(NamedTuple):
     limit: float
     known: bool
     """Whether a usual was there."""
+    gap: int = NEAR
+    """Which usual: that which ends so many seconds before now."""
 
     @property
     def share(self) -> float | None:
@@ -78,6 +83,8 @@ def errors(view: View, part: Part, alpha: float = ALPHA) -> Answer:
         if gap != NEAR and not (own and reference.known) and view.usual(part, NEAR).known:
             # It began not long ago, and what has been usual since then is the better measure; that one was asked already.
             return None
+        if not reference.known:
+            reference, own = reference_of(view, part, NEAR)
         counted = failures(reference.summary)
         share = min(counted.bad / counted.n, USUAL_MOST) if reference.known and counted.n else 0.0
         # A margin may be set so wide that it would never be reached.
@@ -87,7 +94,7 @@ def errors(view: View, part: Part, alpha: float = ALPHA) -> Answer:
     answer = _answer(Question.ERRORS, view, part, rate, percent)
     if rate.verdict is not Verdict.FAIL:
         return answer
-    since = onset(view, part, failures, rate.usual, rate.bad / rate.n)
+    since = onset(view, part, failures, rate.usual, rate.bad / rate.n) or float(rate.at)
     reference = before(view, part, since)
     if reference is not None:
         # What is told as usual is what was before it began; the limit was the milder one, with some of the trouble in it.
@@ -101,50 +108,61 @@ def failures(one: Summary) -> Counted:
     return Counted(one.failed, one.n - one.throttled)
 
 
+class SlowLimit(NamedTuple):
+    """What is slow for a part, and how that is known."""
+
+    border: float | None
+    """ms; None: it can't be told."""
+    allowed: float
+    """The share that may be slower."""
+    usual: float | None
+    """The usual p95 (ms)."""
+    own: bool
+    """Whether it is known of the part itself, and not only of all requests."""
+
+
 def latency(view: View, part: Part, alpha: float = ALPHA) -> Answer:
     """Whether clearly more requests are slow than usual: a rate, so that it has an exact test, and one slow answer is none."""
-    border, allowed, usual_p95, own = slow_limit(view, part, NEAR)
-    far = slow_limit(view, part, LONGEST)
-    limits = {NEAR: border, LONGEST: far[0]}
-    if border is None and far[0] is None:
-        n = view.count(part)
-        verdict = Verdict.INCONCLUSIVE if n else Verdict.NO_DATA
-        return Answer(
-            Question.LATENCY, verdict, part.variant, part.slice, n=n, seconds=LONGEST, text="no usual yet to compare with" if n else ""
-        )
-
-    def counter(gap: int) -> Counter:
-        return slow_counter(limits[gap] or math.inf)
+    limits: dict[int, SlowLimit] = {}
 
     def limit(gap: int) -> tuple[float, float, bool] | None:
-        return None if limits[gap] is None else (0.05, allowed, own)
+        found = limits[gap] = slow_limit(view, part, gap)
+        return None if found.border is None else (SLOW_USUAL, found.allowed, found.own)
+
+    def counter(gap: int) -> Counter:
+        return slow_counter(limits[gap].border or math.inf)
 
     rate = judged(view, part, counter, limit, SLOW_SHORTEST, alpha)
-    used: float | None = border if border is not None and view.now - rate.at <= NEAR + SHORTEST else far[0] or border or 0.0
-    usual_p95 = usual_p95 if used == border else far[2]
-    now_p95 = _quantile(view, part, rate.at)
-    told = f"p95 {_ms(now_p95)}" if now_p95 is not None else ""
-    told += f", usual {_ms(usual_p95)}" if usual_p95 is not None else ", no usual yet"
+    used = limits[rate.gap]
+    if used.border is None:
+        n = view.count(part)
+        verdict = Verdict.INCONCLUSIVE if n else Verdict.NO_DATA
+        told = "no usual yet to compare with" if n else ""
+        return Answer(Question.LATENCY, verdict, part.variant, part.slice, n=n, seconds=LONGEST, text=told)
+    p95 = _quantile(view, part, rate.at)
+    told = f"p95 {_ms(p95)}" if p95 is not None else ""
+    told += f", usual {_ms(used.usual)}" if used.usual is not None else ", no usual yet"
     if rate.verdict is Verdict.FAIL:
-        told += f"; {percent(rate.bad / rate.n)} over {_ms(used or 0.0)}"
-        if not own and view.evidence.settings.latency_ms is None:
-            # It was compared with all slices together: a slice may be slower by its nature.
-            rate, used = rate._replace(verdict=Verdict.INCONCLUSIVE), None
-    answer = _answer(Question.LATENCY, view, part, rate, percent)
-    answer = replace(answer, value=now_p95, usual=usual_p95, limit=used, text=told if rate.n else "")
+        told += f"; {percent(rate.bad / rate.n)} over {_ms(used.border)}"
+    answer = replace(
+        _answer(Question.LATENCY, view, part, rate, percent), value=p95, usual=used.usual, limit=used.border, text=told if rate.n else ""
+    )
     if rate.verdict is not Verdict.FAIL:
         return answer
-    return replace(answer, since=onset(view, part, slow_counter(used or 0.0), 0.05, rate.bad / rate.n))
+    if not used.own and view.evidence.settings.latency_ms is None:
+        # It was compared with all slices together, and a slice may be slower by its nature: no limit of its own, no fail.
+        return replace(answer, verdict=Verdict.INCONCLUSIVE, limit=None)
+    return replace(answer, since=onset(view, part, slow_counter(used.border), SLOW_USUAL, rate.bad / rate.n) or float(rate.at))
 
 
-def slow_limit(view: View, part: Part, gap: int) -> tuple[float | None, float, float | None, bool]:
-    """What is slow (ms; None: can't be told), which share may be, the usual p95 (ms), and whether that is the part's own."""
+def slow_limit(view: View, part: Part, gap: int) -> SlowLimit:
+    """What is slow: what was set, else what is far above the usual."""
     reference, own = reference_of(view, part, gap)
     usual = reference.summary.quantile(0.95) if reference.known else None
     absolute = view.evidence.settings.latency_ms
     if absolute is not None:
-        return absolute, SLOW_ABSOLUTE, usual, own
-    return (None if usual is None else max(SLOW_FACTOR * usual, usual + SLOW_LEAST)), SLOW_LIMIT, usual, own
+        return SlowLimit(absolute, SLOW_ABSOLUTE, usual, own)
+    return SlowLimit(None if usual is None else max(SLOW_FACTOR * usual, usual + SLOW_LEAST), SLOW_LIMIT, usual, own)
 
 
 def before(view: View, part: Part, since: float | None) -> Reference | None:
@@ -218,7 +236,7 @@ def judged(
                 bad += counted.bad
                 n += counted.n
             seconds = view.now - at
-            last = Rate(last.verdict, bad, n, at, usual, allowed, known)
+            last = Rate(last.verdict, bad, n, at, usual, allowed, known, gap)
             if seconds < shortest or n < LEAST or not summaries:
                 continue
             if bad > n * allowed:
@@ -270,7 +288,7 @@ def onset(view: View, part: Part, counter: Counter, before: float, now: float) -
         total += bad * bad_weight + (n - bad) * good_weight
         if bad and total > best:
             best, since = total, min(one.first for one in found)
-        elif total < best - _GIVEN_UP:
+        elif best and total < best - _GIVEN_UP:
             break
     return since
 

@@ -60,8 +60,11 @@ def _parts(view: View) -> list[Part]:
 
 def _small(view: View, part: Part) -> bool:
     """Whether so few requests come of a slice that it has fewer than `LEAST` in the longest stretch, by what is usual and by what came."""
-    if view.count(part) >= LEAST:
-        return False
+    n = 0
+    for _, found in view.back(part):
+        n += sum(one.n for one in found)
+        if n >= LEAST:
+            return False
     begins = [min(view.evidence.windows[key]) for key in view.all.keys]
     lasted = max(WINDOW, view.now - min(begins, default=view.now))
     n = sum(one.n for key in part.keys for one in view.evidence.windows[key].values())
@@ -143,19 +146,17 @@ def _slices(view: View, parts: Sequence[Part], answers: Iterable[Answer]) -> tup
 
 def _figures(view: View, part: Part) -> Figures:
     """What a row shows: of the last minute, or of as much more as it takes to have some."""
-    total = Summary()
-    at = newest(view.now)
+    n, at = 0, newest(view.now)
     ends = iter(_FIGURES)
     seconds, least = next(ends)
     for begin, found in view.back(part):
-        if view.now - begin > seconds + WINDOW and total.n >= least:
+        if view.now - begin > seconds + WINDOW and n >= least:
             break
         while view.now - begin > seconds + WINDOW:
             seconds, least = next(ends, (LONGEST + WINDOW, 0))
         at = begin
-        for one in found:
-            _add(total, one)
-    return _shown(view, part, total, max(view.now - at, 1.0))
+        n += sum(one.n for one in found)
+    return _shown(view, part, view.recent(part, at), max(view.now - at, 1.0))
 
 
 def _add(total: Summary, one: Summary) -> None:
@@ -206,7 +207,7 @@ def proven(evidence: Evidence, question: Question, slices: Sequence[str], since:
 
 def _proof(view: View, question: Question, part: Part, since: float) -> int:
     total = Summary()
-    border = paging.slow_limit(view, part, LONGEST)[0] or paging.slow_limit(view, part, NEAR)[0]
+    border = paging.slow_limit(view, part, LONGEST).border or paging.slow_limit(view, part, NEAR).border
     slow = timed = 0
     oldest = min((min(evidence_of) for key in part.keys if (evidence_of := view.evidence.windows[key])), default=since)
     for at, found in view.back(part, max(0.0, view.now - max(since, oldest))):

@@ -125,7 +125,7 @@ def _same(view: View, part: Part, verdict: Verdict, outputs: dict[int, int], ans
     since = None
     if verdict is Verdict.FAIL:
         output = max(set(outputs.values()), key=list(outputs.values()).count)
-        since = onset(view, part, lambda one: _equal(one, output), 0.05 if usual is None else min(usual, 0.5), SAME)
+        since = onset(view, part, lambda one: _equal(one, output), 0.05 if usual is None else min(usual, 0.5), SAME) or float(begin)
         told += _score(view, part, since)
     return Answer(
         Question.IDENTICAL,

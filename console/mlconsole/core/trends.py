@@ -7,10 +7,10 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mlconsole.core.evidence import LONGEST, Evidence, View
+from mlconsole.core.evidence import LONGEST, Cache, Evidence, View, mark_of, newest
 from mlconsole.core.health import Baseline
 from mlconsole.core.statistics import psi
-from mlconsole.core.summaries import WINDOW, Key, Summary, sameness, score_edge
+from mlconsole.core.summaries import WINDOW, Summary, sameness, score_edge
 
 TRENDS = ("same output", "errors", "over threshold", "p95", "requests")
 """What there is a trend of: shares from 0 to 1, p95 in ms, requests a second."""
@@ -23,25 +23,35 @@ def trend(
     variants: Sequence[str] | None = None,
     step: float = 60.0,
     minutes: float = 60.0,
+    cache: Cache | None = None,
 ) -> tuple[float | None, ...]:
     """One value for each `step` seconds (at least a window's) of the last `minutes`, oldest first; the last one's step contains now. None
-    where nothing was. The first step begins at `trend_begin`.
+    where nothing was. The first step begins at `trend_begin`. With the endpoint's `cache` only what is new is computed.
 
     Raises:
         ValueError: there is no trend of that name.
     """
     if name not in TRENDS:
         raise ValueError(f"there is no trend of {name}; there are {', '.join(TRENDS)}")
-    view = View(evidence)
-    keys = [key for key in view.live if key.slice == slice and (variants is None or key.variant in variants)]
-    begin, count = trend_begin(evidence.now, step, minutes), _steps(step, minutes)
-    totals: list[dict[str, Summary]] = [{} for _ in range(count)]
-    for key in keys:
-        for at, one in evidence.windows[key].items():
-            place = math.floor((at - begin) / _step(step))
-            if 0 <= place < count:
-                _gather(name, totals[place].setdefault(key.variant, Summary()), one)
-    return tuple(_value(evidence, name, by_variant, _step(step)) for by_variant in totals)
+    view = View(evidence, cache)
+    sources = [
+        (key.variant, evidence.windows[key]) for key in view.live if key.slice == slice and (variants is None or key.variant in variants)
+    ]
+    kept = view.cache.trends
+    first, whole = round(trend_begin(evidence.now, step, minutes)), _step(step)
+    values: list[float | None] = []
+    for begin in range(first, first + _steps(step, minutes) * whole, whole):
+        place = (name, slice, tuple(variant for variant, _ in sources), whole, begin)
+        mark = tuple(mark_of(windows, begin, begin + whole) for _, windows in sources)
+        if place not in kept or kept[place][0] != mark:
+            totals: dict[str, Summary] = {}
+            for variant, windows in sources:
+                for at in range(begin, begin + whole, WINDOW):
+                    if at in windows:
+                        _gather(name, totals.setdefault(variant, Summary()), windows[at])
+            kept[place] = (mark, _value(evidence, name, totals, whole))
+        values.append(kept[place][1])
+    return tuple(values)
 
 
 def trend_begin(now: float, step: float = 60.0, minutes: float = 60.0) -> float:
@@ -118,16 +128,18 @@ def histogram(
     since: float | None = None,
 ) -> Histogram | None:
     """The scores of a variant since then, at most of the longest recent stretch; None without scores or without a baseline of them."""
-    baseline = evidence.baselines.get(variant)
+    return histogram_of(View(evidence), variant, slice, since)
+
+
+def histogram_of(view: View, variant: str, name: str = "", since: float | None = None) -> Histogram | None:
+    """The same of evidence that is being read."""
+    baseline = view.evidence.baselines.get(variant)
     if baseline is None or not sum(baseline.counts) or len(baseline.edges) != len(baseline.counts) + 1:
         return None
-    view = View(evidence)
-    earliest = max(since if since is not None else -math.inf, evidence.now - LONGEST)
-    scores: dict[int, int] = {}
-    for at, one in view.evidence.windows.get(Key(evidence.endpoint, variant, False, slice), {}).items():
-        if at >= earliest:
-            for bucket, count in one.scores.items():
-                scores[bucket] = scores.get(bucket, 0) + count
+    earliest = newest(view.now) - LONGEST
+    if since is not None:
+        earliest = max(earliest, math.ceil(since / WINDOW) * WINDOW)
+    scores = view.between(view.part(variant, name), earliest, newest(view.now) + WINDOW).summary.scores
     n = sum(scores.values())
     if not n:
         return None
@@ -137,7 +149,8 @@ def histogram(
 
 
 def _shares(counts: Sequence[int]) -> tuple[float, ...]:
-    return tuple(count / sum(counts) for count in counts)
+    total = sum(counts)
+    return tuple(count / total for count in counts)
 
 
 def binned(scores: dict[int, int], baseline: Baseline) -> list[int]:

@@ -115,9 +115,7 @@ def checked_parameters(offered: Offered, parameters: Mapping[str, str]) -> dict[
     filled = {one.name: parameters.get(one.name, one.default) for one in offered.parameters}
     missing = [name for name, value in filled.items() if value is None]
     if missing:
-        raise UsageError(
-            f"{offered.name} needs {', '.join(missing)}. Nothing was done.", next=f"Add --param {missing[0]}=VALUE."
-        )
+        raise UsageError(f"{offered.name} needs {', '.join(missing)}. Nothing was done.", next=f"Add --param {missing[0]}=VALUE.")
     return {name: str(value) for name, value in filled.items()}
 
 

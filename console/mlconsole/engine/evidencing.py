@@ -15,6 +15,7 @@ from mlconsole.core.traffic import WHOLE
 
 if TYPE_CHECKING:
     from mlconsole.core.alarms import Alarm
+    from mlconsole.engine.remembering import Memory
     from mlconsole.engine.session import Session
 
 HORIZON = 5400.0
@@ -29,13 +30,17 @@ class Known:
 
     windows: dict[Key, dict[int, Summary]] = field(default_factory=dict)
     cache: Cache = field(default_factory=Cache)
+    former: dict[str, Baseline] = field(default_factory=dict)
+    """Variants of earlier releases → their profiles."""
+    unknown: set[str] = field(default_factory=set)
+    """Variants of no release of ours."""
 
 
 class Gathering:
     """The windows of an environment's endpoints, of the last `horizon` seconds, read on from the store at each look."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, memory: Memory) -> None:
+        self._session, self._memory = session, memory
         self._known: dict[str, Known] = {}
         self._revision = 0
         self._from = float("inf")
@@ -95,7 +100,7 @@ class Gathering:
         session = self._session
         known = self._known.setdefault(endpoint, Known())
         now = session.clock.now()
-        since = session.registry.traffic_since(session.environment.name, endpoint)
+        since = self._memory.get(("since", endpoint), lambda: session.registry.traffic_since(session.environment.name, endpoint))
         traffic = content.traffic if content else None
         serving = {name: traffic.share(name) / WHOLE for name in content.names if traffic.reaches(name)} if content and traffic else {}
         settings = session.workspace.endpoints.get(endpoint)
@@ -105,11 +110,22 @@ class Gathering:
             windows=known.windows,
             serving=serving,
             split_since=since.timestamp() if since else None,
-            baselines={variant.name: self._baseline(variant.model, variant.version) for variant in content.variants} if content else {},
+            baselines=self._profiles(endpoint, known, content),
             settings=settings.health if settings else Settings(),
             exclude=tuple(_stretches(alarms, endpoint)),
             resources=resources,
         )
+
+    def _profiles(self, endpoint: str, known: Known, content: Content | None) -> Mapping[str, Baseline]:
+        """The profiles of the variants that are there, and of those that answered lately: a trend goes back to them."""
+        found = {one.name: self._baseline(one.model, one.version) for one in content.variants} if content else {}
+        gone = {key.variant for key in known.windows if key.variant} - found.keys() - known.unknown
+        if gone - known.former.keys():
+            for recorded in self._session.registry.releases(self._session.environment.name, endpoint, limit=50):
+                for one in recorded.release.content.variants:
+                    known.former.setdefault(one.name, self._baseline(one.model, one.version))
+            known.unknown |= gone - known.former.keys()
+        return {**{name: known.former[name] for name in gone & known.former.keys()}, **found}
 
     def _baseline(self, model: str, version: str) -> Baseline:
         """A version's profile: it never changes, and is read once."""

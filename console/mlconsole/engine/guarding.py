@@ -1,7 +1,8 @@
 """The guardian: it watches the environments of a workspace when nobody looks, tells people, mends what was interrupted, and runs repairs.
 
-Each environment has a watch of its own, with threads of its own: one that looks, one that gives the sign of life, one that delivers notices,
-one that carries out what was asked for. A backend or a channel that hangs holds up its own, never a sign of life or another environment.
+Each environment has a watch of its own, with threads of its own: one that looks, one that gives the sign of life, one that delivers
+notices, one that carries out what was asked for. A backend or a channel that hangs holds up its own, never a sign of life or another
+environment.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ _STALE = 30.0
 """Seconds without a finished look after which the sign of life says so."""
 
 
-
 _DAY = 86_400.0
+
 
 @dataclass(frozen=True)
 class Rounds:
@@ -79,9 +80,7 @@ class Guard:
             Conflict: somebody else has it.
         """
         channels = tuple(self._session.environment.channels)
-        self._token = self._session.registry.watch(
-            self.environment, self._session.actor, os.getpid(), every=_BEAT, channels=channels
-        )
+        self._token = self._session.registry.watch(self.environment, self._session.actor, os.getpid(), every=_BEAT, channels=channels)
         for work, every in ((self._look, _LOOK), (self._beat, _BEAT), (self._tell, 1.0), (self._work, 1.0)):
             thread = threading.Thread(target=self._repeat, args=(work, every), daemon=True, name=f"guardian {self.environment}")
             self._threads.append(thread)

@@ -28,6 +28,7 @@ from mlconsole.engine.healthviews import endpoint_view, moment_of, watcher_view
 from mlconsole.engine.ingesting import Ingest, Ingested
 from mlconsole.engine.pairing import Pairing
 from mlconsole.engine.probing import Prober
+from mlconsole.engine.remembering import Memory
 from mlconsole.engine.triaging import Triaging, affected_rows
 from mlconsole.engine.views import AlarmView, EndpointHealthView, HealthView, HistogramView, MarkView, ProbeView, TrendView
 from mlconsole.plugin.errors import MLConsoleError, UnknownName
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from mlconsole.core.live import Live
     from mlconsole.core.releases import Content
     from mlconsole.engine.session import Session
-    from mlconsole.registry import ProbeRow
+    from mlconsole.registry import ActionRun, ProbeRow
 
 _RECENT = timedelta(days=1)
 """Alarms that were closed, and actions that were run, are shown for so long."""
@@ -47,6 +48,9 @@ _UNREADABLE = 60.0
 _STALE_PROBE = 60.0
 """A sighting older than this, or than five intervals of its probe, tells nothing of now (s)."""
 
+_DRAWN = 5.0
+"""Seconds for which a drawn trend is kept."""
+
 _WORST = {Verdict.FAIL: 0, Verdict.NO_DATA: 2, Verdict.ERROR: 1, Verdict.INCONCLUSIVE: 3, Verdict.PASS: 4}
 
 
@@ -56,13 +60,15 @@ class HealthWatch:
     def __init__(self, session: Session, *, guardian: bool = False) -> None:
         self._session = session
         self._guardian = guardian
-        self._gathering = Gathering(session)
         self._ingest, self._prober = Ingest(session), Prober(session)
         self._pairing = Pairing(session)
-        self._triaging = Triaging(session)
+        self._memory = Memory(session)
+        self._gathering = Gathering(session, self._memory)
+        self._triaging = Triaging(session, self._memory)
         self._unreadable: float | None = None
         """Since when predictions can't be read (elapsed)."""
         self._first = True
+        self._kept: dict[str, tuple[float, float, tuple[TrendView, ...]]] = {}
         self.minutes = 60.0
         """How long trends are."""
         self.drawn: set[str] | None = set()
@@ -84,8 +90,9 @@ class HealthWatch:
         ingested = self._take_in() if active else Ingested(0, True)
         self._gathering.horizon = max(HORIZON, 60 * self.minutes + 600)
         self._gathering.refresh()
-        found = contents(session)
-        alarms = session.registry.alarms(environment, limit=50)
+        self._memory.refresh()
+        found = self._memory.get("contents", lambda: contents(session))
+        alarms = self._alarms()
         judged: dict[str, EndpointHealth] = {}
         evidence: dict[str, Evidence] = {}
         for name in dict.fromkeys([*found, *self._gathering.seen()]):
@@ -101,7 +108,9 @@ class HealthWatch:
                 judged[name] = _with(judged[name], answers)
         if active:
             paging = {name: [one for one in answers if self._pages(name, one)] for name, answers in failing.items()}
-            alarms = self._settle(paging, evidence, judged, probes, depends)
+            self._settle(paging, evidence, judged, probes, depends)
+            self._memory.refresh()
+            alarms = self._alarms()
         now = session.clock.now()
         shown = [one for one in alarms if one.closed is None or one.closed > now - _RECENT]
         views = tuple(self._triaging.alarm_view(one, judged, evidence, probes, depends) for one in shown)
@@ -112,13 +121,21 @@ class HealthWatch:
             alarms=tuple(sorted(views, key=_alarm_order)),
             probes=tuple(self._probes(probes, depends)),
             watcher=watcher_view(session.registry.watcher(environment)),
-            runs=tuple(
-                view_of(run) for run in session.registry.runs(environment, limit=20) if run.ended is None or run.ended > now - _RECENT
-            ),
+            runs=tuple(view_of(run) for run in self._runs() if run.ended is None or run.ended > now - _RECENT),
             trouble=_trouble(ingested, self._gathering),
             minutes=self.minutes,
         )
         return self.view
+
+    def _alarms(self) -> list[Alarm]:
+        """The newest ones, open and closed."""
+        return self._memory.get("alarms", lambda: self._session.registry.alarms(self._session.environment.name, limit=50))
+
+    def _runs(self) -> list[ActionRun]:
+        """The newest runs of actions; one that runs may die without anybody writing that down."""
+        registry, environment = self._session.registry, self._session.environment.name
+        runs = self._memory.get("runs", lambda: registry.runs(environment, limit=20))
+        return registry.runs(environment, limit=20) if any(run.ended is None for run in runs) else runs
 
     def _take_in(self) -> Ingested:
         """Predictions into the store, sightings into the registry."""
@@ -170,8 +187,8 @@ class HealthWatch:
         judged: Mapping[str, EndpointHealth],
         probes: Sequence[ProbeRow],
         depends: Mapping[str, Sequence[str]],
-    ) -> list[Alarm]:
-        """Make alarms of it, in one transaction with what has to be told; then those that are open, and those closed lately."""
+    ) -> None:
+        """Make alarms of it, in one transaction with what has to be told."""
         session = self._session
         environment, now = session.environment, session.clock.now()
         states = {row.name: row for row in probes}
@@ -189,16 +206,16 @@ class HealthWatch:
             cache = self._gathering.cache(finding.endpoint)
             return proven(there, finding.question, finding.slices, finding.seen.timestamp(), cache)
 
-        before = session.registry.alarms(environment.name, open_only=True)
-        if failing or before:
+        if failing or any(alarm.closed is None for alarm in self._alarms()):
             session.registry.settle_alarms(
                 environment.name,
                 lambda alarms: settle(alarms, failing, proofs, now, environment=environment.name, depends=depends),
                 lambda alarm, key: self._triaging.notice(alarm, key, judged, evidence, probes, depends),
-                lambda notice: [one.name for one in environment.channels.values() if one.after_minutes is None and one.takes(notice.severity)],
+                lambda notice: [
+                    one.name for one in environment.channels.values() if one.after_minutes is None and one.takes(notice.severity)
+                ],
             )
             self._remind(judged, evidence, probes, depends)
-        return session.registry.alarms(environment.name, limit=50)
 
     def _remind(
         self,
@@ -246,12 +263,20 @@ class HealthWatch:
                 content = found.get(health.endpoint)
                 view = replace(
                     view,
-                    trends=tuple(self._trends(evidence[health.endpoint], health)),
+                    trends=self._drawn(evidence[health.endpoint], health),
                     marks=tuple(self._marks(health.endpoint, alarms)),
                     histogram=_histogram(evidence[health.endpoint]),
                     pairs=self._pairing.look(health.endpoint, content) if content else None,
                 )
             yield view
+
+    def _drawn(self, evidence: Evidence, health: EndpointHealth) -> tuple[TrendView, ...]:
+        """The endpoint's trends; their last value is of a minute, so that they are not drawn anew at each look."""
+        now = self._session.clock.elapsed()
+        kept = self._kept.get(health.endpoint)
+        if kept is None or kept[1] != self.minutes or now - kept[0] >= _DRAWN:
+            kept = self._kept[health.endpoint] = now, self.minutes, tuple(self._trends(evidence, health))
+        return kept[2]
 
     def _trends(self, evidence: Evidence, health: EndpointHealth) -> Iterator[TrendView]:
         step = max(10.0, self.minutes * 60 / 60)
@@ -283,19 +308,23 @@ class HealthWatch:
         since = self._session.clock.now() - timedelta(minutes=self.minutes)
         marks = [
             MarkView(one.started, "change", f"{one.plan.kind} #{one.release}", endpoint)
-            for one in registry.operations(environment, endpoint, limit=20)
+            for one in self._memory.get(("operations", endpoint), lambda: registry.operations(environment, endpoint, limit=20))
             if one.started >= since
         ]
         needed = self._needed(endpoint)
         marks += [
             MarkView(one.at, "probe", f"{one.name} {one.text}", endpoint)
-            for one in registry.probe_events(environment, since)
-            if one.name in needed
+            for one in self._memory.get("probe events", lambda: registry.probe_events(environment, since))
+            if one.name in needed and one.at >= since
         ]
-        marks += [MarkView(one.opened, "alarm", f"alarm {one.number}", endpoint) for one in alarms if endpoint in one.endpoints and one.opened >= since]
+        marks += [
+            MarkView(one.opened, "alarm", f"alarm {one.number}", endpoint)
+            for one in alarms
+            if endpoint in one.endpoints and one.opened >= since
+        ]
         marks += [
             MarkView(run.started or run.asked, "action", run.action, endpoint)
-            for run in registry.runs(environment, limit=20)
+            for run in self._runs()
             if run.asked >= since and run.alarm is not None
         ]
         return sorted(marks, key=lambda mark: mark.at)
@@ -409,9 +438,14 @@ def tail(session: Session, endpoint: str, limit: int = 20) -> list[str]:
         labels = " ".join(row.slices.values())
         score = "–" if row.score is None else f"{row.score:.3f}"
         who = "copy to " * row.shadow + (row.variant or "nobody")
-        at = moment_of(row.time)
-        lines.append(f"{at.astimezone() if at else '':%H:%M:%S} {row.status} {row.ms:6.0f} ms  {score:>6}  {who:<12} {labels:<6} {row.request_id} {row.error}".rstrip())
+        lines.append(
+            f"{_local(row.time)} {row.status} {row.ms:6.0f} ms  {score:>6}  {who:<12} {labels:<6} {row.request_id} {row.error}".rstrip()
+        )
     return lines
+
+
+def _local(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds).astimezone():%H:%M:%S}"
 
 
 def dependencies(session: Session, endpoint: str, content: Content) -> tuple[str, ...]:
@@ -447,7 +481,9 @@ def _trouble(ingested: Ingested, gathering: Gathering) -> str:
         return f"Predictions can't be read: {ingested.trouble[0].message}"
     if not ingested.caught_up:
         newest = moment_of(gathering.newest())
-        return f"Catching up: predictions are read up to {newest.astimezone():%H:%M:%S}" if newest else "Catching up with what was predicted."
+        return (
+            f"Catching up: predictions are read up to {newest.astimezone():%H:%M:%S}" if newest else "Catching up with what was predicted."
+        )
     return "; ".join(ingested.passed)
 
 

@@ -83,7 +83,8 @@ def install(workspace: Workspace, environments: Sequence[str]) -> Installed:
     if shutil.which("systemctl") is None or not _systemctl("show-environment"):
         raise Refused(
             "systemd does not run for this user here, so that nothing was installed.",
-            next="mlconsole guardian start keeps it running until the machine ends; mlconsole guardian unit prints the unit for another host; "
+            next="mlconsole guardian start keeps it running until the machine ends; "
+            "mlconsole guardian unit prints the unit for another host; "
             f"cron can start it: @reboot {' '.join(command_of(workspace, environments))}",
         )
     folder.mkdir(parents=True, exist_ok=True)

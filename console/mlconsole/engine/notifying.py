@@ -67,7 +67,10 @@ def try_channel(session: Session, name: str) -> None:
     settings = session.environment.channels[name]
     notifier: Notifier = session.made(settings, "notifier")
     title = f"{session.workspace.name} {session.environment.name}: a trial of this channel, nothing is wrong"
-    notifier.send(Notice(f"trial:{session.clock.now().isoformat()}", title, (f"asked for by {session.actor}",), "info", session.environment.name), _TIMEOUT)
+    notifier.send(
+        Notice(f"trial:{session.clock.now().isoformat()}", title, (f"asked for by {session.actor}",), "info", session.environment.name),
+        _TIMEOUT,
+    )
 
 
 class Pulse:
@@ -97,4 +100,3 @@ class Pulse:
             reason = getattr(error, "reason", None) or getattr(error, "code", None) or type(error).__name__
             self.trouble = f"the outgoing heartbeat is not taken: {neutralise(str(reason))}"
             self._next = now + min(ping.every, 15.0)
-

@@ -60,7 +60,7 @@ class Pairing:
             threshold = registered.signature.threshold if registered else None
             following = self._followed[endpoint] = _Following(shadow, since, Pairs(threshold=threshold), since)
         self._read(endpoint, following, now)
-        leading = max(content.names, key=lambda name: traffic.share(name))
+        leading = max(content.names, key=traffic.share)
         return _view(leading, following, now)
 
     def _read(self, endpoint: str, following: _Following, now: float) -> None:

@@ -23,6 +23,7 @@ from mlconsole.core.transitions import revert_target
 from mlconsole.core.triage import Triage, triage
 from mlconsole.core.verdicts import Verdict
 from mlconsole.engine.healthviews import finding_view, moment_of
+from mlconsole.engine.remembering import Memory
 from mlconsole.engine.views import AlarmView, TriageView
 from mlconsole.plugin.errors import MLConsoleError, UsageError
 from mlconsole.plugin.roles import Notice
@@ -41,8 +42,9 @@ _SLOW = 0.95
 class Triaging:
     """Tells the alarms of one environment."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, memory: Memory | None = None) -> None:
         self._session = session
+        self._memory = memory or Memory(session)
 
     def alarm_view(
         self,
@@ -54,7 +56,7 @@ class Triaging:
     ) -> AlarmView:
         """An alarm for a face, with its triage."""
         told = self._triage(alarm, judged, evidence, probes, depends)
-        events = self._session.registry.alarm_events(alarm.number)
+        events = self._memory.get(("events", alarm.number), lambda: self._session.registry.alarm_events(alarm.number))
         has = alarm.acknowledged
         return AlarmView(
             number=alarm.number,
@@ -149,12 +151,8 @@ class Triaging:
     ) -> Triage:
         session = self._session
         now = session.clock.now()
-        endpoints = {
-            name: self._endpoint(name, alarm, judged.get(name), evidence[name])
-            for name in alarm.endpoints
-            if name in evidence
-        }
-        recent = session.registry.operations(session.environment.name, limit=20)
+        endpoints = {name: self._endpoint(name, alarm, judged.get(name), evidence[name]) for name in alarm.endpoints if name in evidence}
+        recent = self._memory.get("operations", lambda: session.registry.operations(session.environment.name, limit=20))
         return triage(
             Facts(
                 alarm=alarm,
@@ -174,7 +172,7 @@ class Triaging:
 
     def _endpoint(self, name: str, alarm: Alarm, health: EndpointHealth | None, evidence: Evidence) -> EndpointFacts:
         session = self._session
-        recorded = session.registry.live_release(session.environment.name, name)
+        recorded = self._memory.get(("live", name), lambda: session.registry.live_release(session.environment.name, name))
         content = recorded.release.content if recorded else Content()
         findings = [one for one in alarm.findings if one.endpoint == name]
         until = (alarm.recovering or alarm.closed or session.clock.now()).timestamp()
@@ -199,15 +197,16 @@ class Triaging:
             over=over,
             over_usual=usual_over,
             last_change=self._last_change(name, since),
-            target=self._target(name, content),
+            target=self._memory.get(("target", name), lambda: self._target(name, content)),
         )
 
     def _last_change(self, name: str, since: float) -> Change | None:
         """The last change that went live before it began; where there was none, the first one after."""
         session = self._session
-        operations = [one for one in session.registry.operations(session.environment.name, name, limit=20) if one.state is OperationState.DONE]
-        shifted = session.registry.traffic_since(session.environment.name, name)
-        changes = [_change(one) for one in operations]
+        environment = session.environment.name
+        operations = self._memory.get(("operations", name), lambda: session.registry.operations(environment, name, limit=20))
+        shifted = self._memory.get(("since", name), lambda: session.registry.traffic_since(environment, name))
+        changes = [_change(one) for one in operations if one.state is OperationState.DONE]
         if changes and shifted is not None:
             changes[0] = replace(changes[0], at=shifted)
         before = [one for one in changes if one.at.timestamp() <= since + SLACK.total_seconds()]
@@ -242,11 +241,12 @@ class Triaging:
         for one in recent:
             if one.endpoint in alarm.endpoints and one.started >= earliest:
                 yield Event(one.started, "change", neutralise(f"{one.endpoint} {describe_content(one.plan.then)} ({one.plan.kind})"))
-        for seen in session.registry.probe_events(session.environment.name, earliest):
+        events = self._memory.get(("probe events", alarm.number), lambda: session.registry.probe_events(session.environment.name, earliest))
+        for seen in events:
             if seen.ok and "→" not in seen.text:
                 continue  # that it answers again, or for the first time, explains nothing
             yield Event(seen.at, "probe", neutralise(f"{seen.name} {seen.text}"))
-        for run in session.registry.runs(session.environment.name, limit=20):
+        for run in self._memory.get("runs", lambda: session.registry.runs(session.environment.name, limit=20)):
             if run.asked >= earliest:
                 yield Event(run.asked, "action", neutralise(f"action {run.action} by {run.actor}"))
 
@@ -262,7 +262,11 @@ class Triaging:
                 continue
             repair = session.workspace.actions.get(settings.repair or "")
             told = f"at most {duration(repair.time_limit)}" if repair else ""
-            checks = " and ".join([*([repair.check_probe] if repair.check_probe else []), *(["golden queries"] if repair.check_golden else [])]) if repair else ""
+            checks = (
+                " and ".join([*([repair.check_probe] if repair.check_probe else []), *(["golden queries"] if repair.check_golden else [])])
+                if repair
+                else ""
+            )
             yield ProbeFact(
                 name=row.name,
                 ok=row.ok,
@@ -284,7 +288,11 @@ def affected_rows(session: Session, alarm: Alarm) -> Iterator[Mapping[str, Json 
         last = finding.seen.timestamp() + 10
         for name in finding.slices if "" not in finding.slices else ("",):
             wanted = "" if name == "other" else name
-            rows = list(session.observations.rows(session.environment.name, finding.endpoint, finding.since.timestamp(), min(until, last), shadow=False, slice=wanted))
+            rows = list(
+                session.observations.rows(
+                    session.environment.name, finding.endpoint, finding.since.timestamp(), min(until, last), shadow=False, slice=wanted
+                )
+            )
             modal = _modal(rows) if finding.question is Question.IDENTICAL else None
             border = _border(rows)
             for row in rows:

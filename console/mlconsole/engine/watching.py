@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -17,8 +15,9 @@ from mlconsole.engine import history, models
 from mlconsole.engine.combining import with_health
 from mlconsole.engine.endpoints import Look, look, overview
 from mlconsole.engine.observing import WINDOW, seen_of
+from mlconsole.engine.remembering import Memory
 from mlconsole.engine.snapshots import keep, last
-from mlconsole.engine.views import EndpointView, HealthView, Snapshot, State, StatusView, VersionView
+from mlconsole.engine.views import EndpointView, HealthView, OperationView, Snapshot, State, StatusView, VersionView
 from mlconsole.plugin.errors import MLConsoleError
 
 if TYPE_CHECKING:
@@ -32,11 +31,11 @@ _MOST_SLICES = 500
 _FULL = 30.0
 """Seconds after which all is read again though nothing seems to have changed."""
 
-_TOO_FRESH = 2.0
-"""Seconds for which a file that was written may be written again without its time of change telling so."""
-
 _MANY = 500
 """From so many versions on the first look takes those that were known last time, and the second one reads them."""
+
+_KEEP = 3.0
+"""Seconds between two snapshots on disk while only figures move."""
 
 _QUIET_HEALTH = 5.0
 """Seconds between two looks at health while nothing moves: then only time itself can make something of it, as of a silence."""
@@ -91,10 +90,9 @@ class _Tally:
 
 @dataclass(frozen=True)
 class _Before:
-    """The last look at everything, and by what the next one sees that nothing has changed."""
+    """The last look at everything."""
 
     snapshot: Snapshot
-    stamp: tuple[object, ...] | None
     names: list[str]
     since: Mapping[str, datetime | None]
     """When the traffic of each last changed."""
@@ -116,6 +114,8 @@ class Watch:
         self._registered: list[ModelVersion] = []
         self._place = 0
         """In the order of registration: up to where versions were read."""
+        self._kept_states: tuple[tuple[str, State, int | None], ...] | None = None
+        self._kept_at = 0.0
         self._due = True
         """The versions were not asked for yet."""
         self._kept_versions: Sequence[VersionView] | None = None
@@ -123,6 +123,7 @@ class Watch:
         self._before: _Before | None = None
         self._arrived = False
         """Whether the last look brought predictions."""
+        self._memory = Memory(session)
         self._health: HealthWatch | None = None
         self._health_view: HealthView | None = None
         self._health_looked = -_QUIET_HEALTH
@@ -142,8 +143,8 @@ class Watch:
         Raises:
             MLConsoleError: the registry itself can't be read; a backend that does not answer is part of the snapshot instead.
         """
-        session, before, stamp = self._session, self._before, self._stamp()
-        unwritten = before is not None and stamp is not None and stamp == before.stamp
+        session, before = self._session, self._before
+        unwritten = not self._memory.refresh() and before is not None
         if before is not None and unwritten:
             names, since = before.names, before.since
         else:
@@ -171,8 +172,8 @@ class Watch:
         snapshot = Snapshot(
             status=status,
             versions=self._listed(),
-            changes=tuple(history.changes(session, limit=_CHANGES)),
-            releases=tuple(history.releases(session, limit=_CHANGES)),
+            changes=self._changes(running=bool(status.running)),
+            releases=self._memory.get("releases", lambda: tuple(history.releases(session, limit=_CHANGES))),
             environments=tuple(session.workspace.environments),
             who=str(session.actor),
             backend="/".join(dict.fromkeys(session.environment.roles.values())),
@@ -183,15 +184,17 @@ class Watch:
             health=health,
             seen=max((e.as_of for e in status.endpoints if e.as_of), default=None) if status.blind else status.at,
         )
-        if not session.read_only:
+        states = tuple((one.name, one.state, one.release) for one in status.endpoints)
+        if not session.read_only and (states != self._kept_states or began - self._kept_at >= _KEEP):
+            self._kept_states, self._kept_at = states, began
             keep(session.workspace.root / ".mlconsole", snapshot, versions=self._versions is not self._kept_versions)
             self._kept_versions = self._versions
         settled = not status.running and not status.blind and isinstance(self._versions, tuple)
-        self._before = _Before(snapshot, stamp, names, since, looked, began) if settled else None
+        self._before = _Before(snapshot, names, since, looked, began) if settled else None
         return snapshot
 
     def _look_at_health(self, looked: Look, *, quiet: bool) -> tuple[HealthView | None, bool]:
-        """How everything really does, and whether that says something else than the last time. While nothing moves it is asked less often."""
+        """How everything really does, and whether that says something else than the last time; asked less often while nothing moves."""
         session = self._session
         if "predictions" not in session.environment.roles and not session.environment.probes:
             return None, False
@@ -208,16 +211,12 @@ class Watch:
         self._health_view = self._health.look({name: there for name, there in looked.live.items() if isinstance(there, Live)})
         return self._health_view, before is None or not _same(before, self._health_view)
 
-    def _stamp(self) -> tuple[object, ...] | None:
-        """What tells that the registry was written to; None when that can't be told just now."""
-        found: list[tuple[int, int, int]] = []
-        path = self._session.registry.path
-        for file in (path, path.with_name(f"{path.name}-wal")):
-            with suppress(OSError):
-                told = file.stat()
-                found.append((told.st_mtime_ns, told.st_size, told.st_ino))
-        newest = max((changed for changed, _, _ in found), default=0) / 1e9
-        return tuple(found) if found and abs(time.time() - newest) > _TOO_FRESH else None
+    def _changes(self, *, running: bool) -> tuple[OperationView, ...]:
+        """The latest changes. Whether somebody still drives a running one is written nowhere that a revision tells of."""
+        session = self._session
+        if running:
+            return tuple(history.changes(session, limit=_CHANGES))
+        return self._memory.get("changes", lambda: tuple(history.changes(session, limit=_CHANGES)))
 
     def _listed(self) -> Sequence[VersionView]:
         """All versions. A version never changes, so each is read once, and its view is made anew only when it runs elsewhere; when none

@@ -43,7 +43,7 @@ _TABLES = (
         environment TEXT NOT NULL, endpoint TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, hour INTEGER NOT NULL,
         PRIMARY KEY (environment, endpoint, key, value)) WITHOUT ROWID""",
     """CREATE TABLE summary (
-        start INTEGER NOT NULL, series INTEGER NOT NULL, revision INTEGER NOT NULL, body TEXT NOT NULL, UNIQUE (start, series))""",
+        start INTEGER NOT NULL, series INTEGER NOT NULL, revision INTEGER NOT NULL, body BLOB NOT NULL, UNIQUE (start, series))""",
     "CREATE INDEX summary_revision ON summary (revision)",
 )
 
@@ -148,6 +148,11 @@ def replaced(path: Path) -> StoreUnusable:
     )
 
 
+def damaged(path: Path, words: str) -> StoreUnusable:
+    """What is in the file can't be what was written."""
+    return StoreUnusable(f"The observations {path} are damaged: {words}. Nothing was written.", next=_ANEW.format(name=path.name))
+
+
 def only_read(path: Path) -> StoreUnusable:
     """A change was asked of a store that was opened to be read."""
     return StoreUnusable(f"The observations {path} were opened to be read only. Nothing was changed.", next="Report this.")
@@ -169,7 +174,7 @@ def _told(error: sqlite3.Error | OSError, path: Path) -> MLConsoleError:
     if code == sqlite3.SQLITE_NOTADB:
         return _not_ours(path, "is not an SQLite database")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FORMAT) or "no such table" in words or "no such column" in words:
-        return StoreUnusable(f"The observations {path} are damaged: {words}. Nothing was written.", next=_ANEW.format(name=path.name))
+        return damaged(path, words)
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
         return StoreUnusable(f"The observations {path} can't be opened or written: {words}. Nothing was written.", next=look)
     return StoreUnusable(

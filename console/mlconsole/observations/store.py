@@ -21,6 +21,7 @@ from mlconsole.core.models import Json
 from mlconsole.core.summaries import APPLICATION, Key, Summary
 from mlconsole.observations import schema
 from mlconsole.observations.labels import KnownLabels
+from mlconsole.observations.packing import packed, unpacked
 from mlconsole.observations.room import give_back, hours_of, make_room
 from mlconsole.observations.summarising import Digest, digest
 from mlconsole.plugin.roles import Observation
@@ -140,7 +141,7 @@ class Store:
         for name, variant, shadow, label, start, body, written in found:
             own = (name, variant, shadow, label)
             key = keys.get(own) or keys.setdefault(own, Key(name, variant, bool(shadow), label))
-            windows.append(StoredWindow(key, start, Summary.from_json(body), written))
+            windows.append(StoredWindow(key, start, self._summary(body), written))
         return windows
 
     def revision(self) -> int:
@@ -279,6 +280,12 @@ class Store:
             connection = self._open_reader()
             return [] if connection is None else connection.execute(statement, values).fetchall()
 
+    def _summary(self, body: bytes) -> Summary:
+        try:
+            return unpacked(body)
+        except (ValueError, TypeError) as error:
+            raise schema.damaged(self.path, "a summary is none") from error
+
     def _hours(self) -> list[int]:
         with schema.told(self.path), self._reading:
             connection = self._open_reader()
@@ -338,12 +345,12 @@ class Store:
             own = (start, numbers[key])
             found = connection.execute("SELECT body FROM summary WHERE start = ? AND series = ?", own).fetchone()
             if found is None:
-                connection.execute("INSERT INTO summary VALUES (?, ?, ?, ?)", (*own, revision, summary.to_json()))
+                connection.execute("INSERT INTO summary VALUES (?, ?, ?, ?)", (*own, revision, packed(summary)))
                 continue
-            before = Summary.from_json(found[0])
+            before = self._summary(found[0])
             before.merge(summary)
             connection.execute(
-                "UPDATE summary SET revision = ?, body = ? WHERE start = ? AND series = ?", (revision, before.tidied().to_json(), *own)
+                "UPDATE summary SET revision = ?, body = ? WHERE start = ? AND series = ?", (revision, packed(before.tidied()), *own)
             )
         connection.execute("UPDATE state SET revision = ?", (revision,))
         connection.execute(

@@ -98,10 +98,20 @@ _HEALTH = (
 )
 
 
+_REVISED = ("model_version", "endpoint", "release", "operation", "step", "control", "alarm", "alarm_event", "action_run", "probe_event")
+"""What people look at and what changes seldom; signs of life, leases and figures of probes are not among it."""
+
+
 def _health(connection: sqlite3.Connection) -> None:
-    """Alarms, the outbox, watchers, action runs, probes."""
+    """Alarms, the outbox, watchers, action runs, probes; and a number that tells whether anything seldom has changed."""
     for statement in _HEALTH:
         connection.execute(statement)
+    connection.execute("CREATE TABLE revision (id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL)")
+    connection.execute("INSERT INTO revision VALUES (1, 0)")
+    for table in _REVISED:
+        for event in ("INSERT", "UPDATE", "DELETE"):
+            when = f'AFTER {event} ON "{table}"'
+            connection.execute(f"CREATE TRIGGER revised_{table}_{event.lower()} {when} BEGIN UPDATE revision SET number = number + 1; END")
 
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _health)

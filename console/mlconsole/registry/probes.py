@@ -86,14 +86,14 @@ class Probes(Part):
     def probe_values(self, environment: str, name: str, since: datetime) -> list[tuple[datetime, float]]:
         """A probe's figure since then, at most one each ten seconds and of the last day, oldest first."""
         statement = (
-            select(ProbeValueTable)
+            select(ProbeValueTable.at, ProbeValueTable.value)
             .where(
                 ProbeValueTable.environment == environment, ProbeValueTable.name == name, col(ProbeValueTable.at) >= int(since.timestamp())
             )
             .order_by(col(ProbeValueTable.at))
         )
         return self._database.read(
-            lambda session: [(datetime.fromtimestamp(row.at, UTC), row.value) for row in session.exec(statement)],
+            lambda session: [(datetime.fromtimestamp(at, UTC), value) for at, value in session.exec(statement)],
         )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
+from sqlmodel import select
+
 from mlconsole.core.clock import Clock
 from mlconsole.registry.alarms import Alarms
 from mlconsole.registry.database import Database, open_database
@@ -15,6 +17,7 @@ from mlconsole.registry.plans import Plans
 from mlconsole.registry.probes import Probes
 from mlconsole.registry.releases import Releases
 from mlconsole.registry.runs import Runs
+from mlconsole.registry.tables import RevisionTable
 from mlconsole.registry.versions import Versions
 from mlconsole.registry.watchers import Watchers
 
@@ -39,6 +42,12 @@ class Registry(Versions, Releases, Plans, Journal, Leases, Alarms, Outbox, Watch
     def read_only(self) -> bool:
         """Whether every change is refused: opened so, or its file or folder can't be written."""
         return bool(self._database.why_read_only)
+
+    def revision(self) -> int:
+        """A number that rises whenever versions, releases, changes, alarms, actions or what probes found are written; not with signs of
+        life, locks and figures. Whoever looks again and again sees by it that there is nothing to be read anew.
+        """
+        return self._database.read(lambda session: session.exec(select(RevisionTable.number)).one())
 
     def close(self) -> None:
         """Give the connections back; using it again opens them anew."""

@@ -32,7 +32,7 @@ def slice_rows(one: EndpointHealthView, signs: Signs, language: str = "") -> lis
             continue
         sign, style = verdict_sign(each.verdict, signs, pages=each.worst.pages if each.worst else True)
         word = {"pass": "ok", "no_data": "no data", "inconclusive": "too few yet"}.get(each.verdict, each.verdict)
-        if each.worst is not None and each.verdict != "pass":
+        if each.worst is not None and each.verdict in ("fail", "error"):
             word = f"{each.worst.question} {each.worst.text}".strip()
         pooled = f" ({', '.join(value_of(name) for name in each.pooled)})" if each.pooled else ""
         cells = figure_cells(each.figures)

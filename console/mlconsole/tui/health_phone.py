@@ -78,8 +78,7 @@ def _quiet(health: HealthView, one: EndpointHealthView | None, signs: Signs) -> 
         return lines or [line("Nothing was predicted yet.")]
     figures = one.figures
     lines.append(line(""))
-    rate = f"{figures.rate:.1f} req/s · " if figures.rate is not None else ""
-    lines.append(line(f"{rate}errors {share(figures.errors)} · p95 {figure(figures.p95, 'ms')} · same {share(figures.same)}"))
+    lines.append(line(f"errors {share(figures.errors)} · p95 {figure(figures.p95, 'ms')} · same {share(figures.same)}"))
     for row in parts.slice_rows(one, signs)[:5]:
         name = row.cells["slice"]
         lines.append(line((f"{name[0] if isinstance(name, tuple) else name:<8} ", BOLD), row.cells["verdict"]))

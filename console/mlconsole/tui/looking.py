@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textual import work
 
@@ -115,10 +115,10 @@ class Looking(Asking):
         self.health_minutes = minutes
         self.look()
 
-    def _tell_what_is_drawn(self, watch: Any) -> None:
+    def _tell_what_is_drawn(self, watch: Watch) -> None:
         """Trends, scores and pairs cost their time: only those of the endpoint that is looked at are wanted."""
         watch.minutes = self.health_minutes
-        watch.drawn = {self.subject} if self._shown == "health" and self.subject else set()
+        watch.drawn = frozenset({self.subject} if self._shown == "health" and self.subject else ())
 
     def _watched(self) -> Watch:
         if self._watch is None:

@@ -117,7 +117,7 @@ class Tutor:
         return True
 
     def _language(self, _: EndpointView, snapshot: Snapshot) -> bool:
-        _, finding = self._caught(snapshot, "errors", _LANGUAGE)
+        finding = self._caught(snapshot, "errors", _LANGUAGE)[1]
         health = snapshot.health.endpoint(_ENDPOINT) if snapshot.health is not None else None
         whole = health.figures.errors if health is not None else None
         if finding is None or health is None or whole is None:

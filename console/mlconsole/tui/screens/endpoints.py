@@ -171,13 +171,13 @@ class EndpointsView(View):
 
     def _happened(self, endpoint: EndpointView, snapshot: Snapshot) -> list[Line]:
         lines: list[Line] = []
-        for alarm in snapshot.health.alarms if snapshot.health is not None else ():
-            if endpoint.name in alarm.endpoints:
-                lines.append(alarm_line(alarm, self.signs))
         if endpoint.finding:
             lines.append(line((f"{self.signs.of(endpoint.state)} {endpoint.finding}", STATE_STYLES[endpoint.state])))
             if endpoint.next:
                 lines.append(line((f"  {endpoint.next}", DIM)))
+        for alarm in snapshot.health.alarms if snapshot.health is not None else ():
+            if endpoint.name in alarm.endpoints:
+                lines.append(alarm_line(alarm, self.signs))
         for change in snapshot.changes:
             if change.endpoint == endpoint.name:
                 lines.append(change_line(change, self.signs))
