@@ -110,7 +110,13 @@ class HealthHouse(House):
     watches: dict[str, HealthWatch] = field(default_factory=dict)
 
     def session(
-        self, who: Actor = ANNA, environment: str = "staging", *, read_only: bool = False, deadline: float = 600.0, clock: Clock | None = None
+        self,
+        who: Actor = ANNA,
+        environment: str = "staging",
+        *,
+        read_only: bool = False,
+        deadline: float = 600.0,
+        clock: Clock | None = None,
     ) -> Session:
         workspace = load(self.root)
         return Session(
@@ -152,7 +158,15 @@ class HealthHouse(House):
         how.setdefault("slices", LANGUAGES)
         self.sim.world.serve(endpoint, Load(int(seconds * rate), seed=self.seed, seconds=seconds, **how))
 
-    def lives(self, seconds: float, watch: HealthWatch | None = None, *, rate: float = 5.0, endpoints: tuple[str, ...] = ("relevance",), **how: Any) -> HealthView | None:
+    def lives(
+        self,
+        seconds: float,
+        watch: HealthWatch | None = None,
+        *,
+        rate: float = 5.0,
+        endpoints: tuple[str, ...] = ("relevance",),
+        **how: Any,
+    ) -> HealthView | None:
         """Time passes, with traffic, and with a look each `STEP`; the last one."""
         view = None
         for _ in range(int(seconds / STEP)):
@@ -214,5 +228,3 @@ def copied(house: HealthHouse, root: Path) -> HealthHouse:
     text = (house.root / "mlconsole.yaml").read_text()
     (root / "mlconsole.yaml").write_text(text)
     return HealthHouse(root, fresh.clock, fresh.sims, seed=house.seed)
-
-

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,12 @@ from engine.health_kit import ENDPOINTS, LANGUAGES, PROBE, HealthHouse, copied, 
 from engine.kit import NAME, deploy, shadow, shift, until
 from mlconsole.core.summaries import Summary
 from mlconsole.core.text import neutralise
-from mlconsole.engine import endpoints
+from mlconsole.engine import changing, endpoints, planning
+from mlconsole.engine.calls import Calls
 from mlconsole.engine.health import HealthWatch, acknowledge, affected, alarm_of, alarms_of, close_by_hand, look, tail
 from mlconsole.engine.views import AlarmView, HealthView, State
 from mlconsole.plugin.errors import NotAllowed, UnknownName, UsageError
-from mlconsole.plugin.simulator import Fault, FaultKind
+from mlconsole.plugin.simulator import Behaviour, Fault, FaultKind
 
 TWO_CHANNELS = f"""\
     probes: {{{PROBE}}}
@@ -100,7 +100,7 @@ def test_identical_predictions_are_one_alarm_and_one_page_for_each_channel(house
 def test_a_language_that_fails_is_named_and_the_others_are_well(house: HealthHouse) -> None:
     watch = house.watch()
     house.lives(20, watch)
-    house.behaves("3", by_slice={"language=de": {"error_rate": 1.0}})
+    house.behaves("3", by_slice={"language=de": Behaviour(error_rate=1.0)})
     view = house.lives(60, watch)
     alarm = only(view)
     assert (alarm.question, alarm.title) == ("errors", "errors in de")
@@ -144,7 +144,7 @@ def test_the_same_input_again_says_nothing(fresh: HealthHouse) -> None:
     assert view is not None
     assert view.alarms == ()
     assert question(view, "identical") in ("pass", "inconclusive")
-    fresh.passes(900)
+    fresh.passes(1500)
     fresh.serve(300, distinct=1, slices={})
     assert question(watch.look(), "identical") == "inconclusive"
 
@@ -209,17 +209,13 @@ def test_an_alarm_is_closed_only_when_each_slice_is_proven_well(house: HealthHou
     assert status.endpoints[0].finding.startswith("recovering, ")
     alarm = only(house.lives(10, watch, rate=10))
     assert 0 < proven(alarm)["language=de"] < 30
-    for _ in range(12):
-        view = house.lives(10, watch)
-        if not (view and view.open_alarms):
-            break
-        count = proven(only(view))["language=de"]
-        assert count < 30 or view.at - timedelta(seconds=90) < alarm.opened + timedelta(days=1)
+    view = house.lives(60, watch)
     assert view is not None
+    assert view.open_alarms == ()
     closed = view.alarms[0]
     assert (closed.state, closed.closed_by) == ("closed", "")
     assert proven(closed)["language=de"] >= 30
-    assert [severity for channel, severity, _ in due(house) if channel == "ops"] == ["page", "recovered", "recovered"]
+    assert [severity for channel, severity, _ in due(house) if channel == "ops"] == ["page", "info", "recovered"]
     assert [severity for channel, severity, _ in due(house) if channel == "pager"] == ["page"]
 
 
@@ -248,7 +244,7 @@ def test_somebody_has_it(house: HealthHouse) -> None:
     assert (view.acknowledged_by, view.acknowledged_text) == ("tomek@bastion-1", "refilling")
     alarm = only(house.lives(20, watch))
     assert alarm.acknowledged_by == "tomek@bastion-1"
-    assert ("acknowledged" in {kind for kind, _ in [(one.kind, 0) for one in house.session().registry.alarm_events(1)]})
+    assert "acknowledged" in {kind for kind, _ in [(one.kind, 0) for one in house.session().registry.alarm_events(1)]}
     told = due(house)
     assert [title for channel, severity, title in told if channel == "ops" and severity == "info"] != []
     assert [severity for channel, severity, _ in told if channel == "pager"] == ["page"], "only pages go there"
@@ -267,7 +263,7 @@ def test_somebody_has_it(house: HealthHouse) -> None:
 def test_affected_are_exactly_the_wrong_ones(house: HealthHouse) -> None:
     watch = house.watch()
     house.lives(20, watch)
-    house.behaves("3", by_slice={"language=de": {"error_rate": 1.0}})
+    house.behaves("3", by_slice={"language=de": Behaviour(error_rate=1.0)})
     house.lives(60, watch)
     house.behaves("3")
     house.lives(60, watch)
@@ -464,7 +460,7 @@ def test_two_who_look_at_once_record_each_prediction_and_each_alarm_once(house: 
     for thread in threads:
         thread.join(60)
     assert not failed
-    assert counted(house) == len(house.sim.world.observations())
+    assert counted(house) == sum(1 for one in house.sim.world.observations() if not one.probe)
     assert [one.number for one in alarms_of(house.session())] == [1]
     assert sorted(channel for channel, _, _ in due(house)) == ["ops", "pager"]
 
@@ -484,7 +480,7 @@ def test_while_a_guardian_lives_the_console_only_reads(house: HealthHouse) -> No
     assert alarm.question == "identical"
     house.session().registry.unwatch("staging", token)
     house.lives(10, console)
-    assert counted(house) == len(house.sim.world.observations())
+    assert counted(house) == sum(1 for one in house.sim.world.observations() if not one.probe)
 
 
 def test_a_read_only_session_looks_and_writes_nothing(house: HealthHouse) -> None:
@@ -526,7 +522,8 @@ def test_a_read_only_session_where_nothing_was_ever_kept(fresh: HealthHouse) -> 
 @pytest.mark.parametrize("kind", [FaultKind.THROTTLE, FaultKind.TIMEOUT_BEFORE_EFFECT, FaultKind.AUTH, FaultKind.HANG])
 def test_predictions_that_cannot_be_read(house: HealthHouse, kind: FaultKind, monkeypatch: pytest.MonkeyPatch) -> None:
     """The view says so and what is in the store is still told; after a minute it pages. A dependency is watched on."""
-    monkeypatch.setattr("mlconsole.engine.backend._READ", 0.2)
+    ask = Calls.ask
+    monkeypatch.setattr(Calls, "ask", lambda self, what, call, *, deadline=0.0: ask(self, what, call, deadline=min(deadline, 0.2)))
     watch = house.watch()
     house.lives(20, watch)
     house.sim.world.inject(Fault(kind, on="predictions.read", times=None, seconds=60))
@@ -557,9 +554,7 @@ def test_predictions_that_cannot_be_read(house: HealthHouse, kind: FaultKind, mo
 
 def test_one_endpoint_that_cannot_be_described_hides_no_other(house: HealthHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     session = house.session()
-    session.registry.add_version(house.register("1", model="delay-risk")[0]) if not session.registry.version("delay-risk", "1") else None
-    from mlconsole.engine import changing, planning
-
+    house.register("1", model="delay-risk")
     assert changing.run(session, planning.plan_deploy(session, "delay-risk", "1")).done
     monkeypatch.setattr("mlconsole.engine.backend._READ", 0.2)
     house.lives(60, None, endpoints=(NAME, "delays"))
@@ -640,5 +635,3 @@ def test_foreign_text_is_data(house: HealthHouse) -> None:
     assert any(neutralise(NASTY)[:8] in text for text in said)
     for text in said:
         assert not set(text) & set("\x1b\x07\x9b\u202e\r\n"), text
-
-

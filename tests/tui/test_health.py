@@ -1,4 +1,4 @@
-"""Health, by key only: what a person on call sees on Saturday at 09:14, what helps, how it recovers; and what it looks like when all is well."""
+"""Health, by key only: what a person on call sees on Saturday at 09:14, what helps, how it recovers; and when all is well."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from mlconsole.engine import acting
+from mlconsole.engine import acting, snapshots
 from mlconsole.engine import health as health_engine
 from mlconsole.engine.views import ActionRunView, AnswerView, EndpointHealthView, FiguresView, HealthView, MarkView, SliceView, WatcherView
 from mlconsole.tui.frame import Bar
 from tui import health_kit as kit
 from tui.health_kit import shown
-from tui.kit import Driver, House, main, over, row
+from tui.kit import Driver, House, main, over, row, took
 
 WIDE = ((140, 40), (100, 30))
 BOXES = (*WIDE, (80, 24))
@@ -77,7 +77,7 @@ async def test_the_trend_shows_when_it_began(house: House) -> None:
         assert "█" not in errors
         assert "0.2 %" in errors
         assert keys.rstrip(" │").endswith("was 1 214 883")
-        marks = driver.line("08:48 redis")
+        marks = driver.line("· 08:52 alarm")
         assert abs(marks.index("▲") - keys.rindex("█")) <= 2
         assert "08:52 alarm" in marks
 
@@ -88,7 +88,7 @@ async def test_the_phone_says_it_all_in_one_column(house: House) -> None:
         assert driver.has("relevance, category · v6 · every slice", "since 08:52 · nobody has it", "GOING BACK WOULD NOT HELP")
         assert driver.has("WHAT WOULD HELP", "F  run refill-embeddings", "a  acknowledge")
         await driver.press("pagedown")
-        assert driver.has("t  see predictions", "every ordinary alarm says OK")
+        assert driver.has("t  see predictions", "every ordinary alarm")
         assert "a ack" in driver.keys
         assert "F fix" in driver.keys
 
@@ -337,7 +337,7 @@ def _foreign() -> HealthView:
     return kit.saturday(endpoints=(one, kit.well("b" * 300)), alarms=(alarm,), probes=(probe,) * 9, trouble=NASTY)
 
 
-@pytest.mark.parametrize("size", (*ALL, (60, 12), (99, 24)))
+@pytest.mark.parametrize("size", [*ALL, (60, 20), (99, 24)])
 async def test_foreign_text_breaks_no_frame(house: House, size: tuple[int, int]) -> None:
     firing = _foreign()
     recovering = replace(firing, alarms=(replace(firing.alarms[0], state="recovering"),))
@@ -378,6 +378,14 @@ async def test_only_what_changed_is_drawn(house: House) -> None:
         assert [name for name, _ in refreshed] == ["main"], refreshed
         assert refreshed[0][1][0].height == 1
         assert refreshed[0][1][0].width < 12
+
+
+async def test_the_first_frame_shows_the_last_known_alarm(house: House) -> None:
+    for health in (kit.saturday(), kit.recovery(), kit.quiet(), kit.no_data()):
+        snapshots.keep(house.root / ".mlconsole", kit.with_health(took(house), health))
+        kept = snapshots.last(house.root / ".mlconsole", "staging")
+        assert kept is not None
+        assert kept.health == health
 
 
 # The frame.
@@ -443,9 +451,9 @@ async def test_a_long_refusal_can_be_read_in_whole(house: House) -> None:
 
 
 async def test_the_clock_goes_on_under_a_dialog(house: House) -> None:
-    async with shown(house, kit.quiet()) as driver:
-        await driver.press("?")
-        await driver.sees("help · Health")
+    async with shown(house, kit.saturday()) as driver:
+        await driver.press("a")
+        await driver.sees("acknowledge alarm 31")
         later = kit.NOW + timedelta(minutes=31)
         driver.app.now = lambda: later  # type: ignore[method-assign]
         driver.app._tick()
@@ -502,6 +510,34 @@ async def test_with_nothing_wrong_the_demo_offers_drills(house: House, asked: li
         await driver.press("enter")
         await driver.until(lambda: bool(asked), "it is begun")
         assert asked == [("ask", "drill-broken-language", {}, None, "")]
+
+
+async def test_whom_it_was_told_stands_in_the_message_line(house: House) -> None:
+    async with shown(house, kit.saturday()) as driver:
+        assert driver.message == "paged ops 08:53. a stops the paging."
+    async with shown(house, kit.quiet()) as driver:
+        assert driver.message == ""
+        await driver.press("a")
+        assert driver.message == "a is off: there is no open alarm."
+
+
+async def test_an_alarm_about_no_endpoint_is_shown_where_the_exclamation_mark_leads(house: House) -> None:
+    found = kit.finding("", question="dependency", subject="kafka", slices=(), variants=())
+    alone = kit.alarm(endpoints=(), title="kafka failing", findings=(found,), triage=replace(kit.TRIAGE, title="kafka failing"))
+    async with shown(house, kit.quiet(alarms=(alone,)), key="2") as driver:
+        assert row(driver, "#attention").startswith("✖ kafka: kafka failing for 22 min")
+        await driver.press("!")
+        assert driver.has("kafka · kafka failing", "what would help", "[5 Health]")
+        await driver.press("down", "up")
+        assert driver.has("relevance · ✔ ok · note")
+
+
+async def test_an_alarm_that_is_over_is_still_told_for_a_day(house: House) -> None:
+    over_now = kit.alarm(state="closed", closed=kit.at("09:10"))
+    async with shown(house, kit.quiet(alarms=(over_now,)), (100, 40)) as driver:
+        assert driver.has("what happened · alarm 31, well again 09:10", "08:48:02  redis-embeddings", "✔ nothing needs you")
+        await driver.press("2")
+        await driver.sees("all predictions identical  ✔ well again")
 
 
 async def test_without_drills_nothing_is_offered(house: House, asked: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from mlconsole.engine.views import EndpointView, Snapshot, State, StatusView, VariantView
+from mlconsole.engine.views import ActionRunView, EndpointView, HealthView, SliceView, Snapshot, State, StatusView, VariantView
 from mlconsole.tui.tutor import Tutor
+from tui import health_kit as kit
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
@@ -75,6 +77,87 @@ def test_going_back_is_done_when_requests_went_back() -> None:
     assert tutor.just_done.startswith("2/2 done")
     assert "tutor done" in tutor.text
     assert not tutor.see(ALONE), "there is nothing after the end"
+
+
+# Where there are drills: two more stations, each ended by an alarm that is really there.
+
+
+def at_the_drills() -> Tutor:
+    tutor = Tutor()
+    tutor.drills = True
+    tutor.answered("relevance")
+    for snapshot in (
+        ALONE,
+        world(*AT_TEN),
+        world(variant("3", 9000, 9000, 400), variant("4", 1000, 1000, 400)),
+        world(variant("3", 7500, 7500, 400), variant("4", 2500, 2500, 400)),
+        world(variant("3", 9000, 9000, 300), variant("4", 1000, 1000, 300)),
+    ):
+        assert tutor.see(snapshot), tutor.text
+    assert not tutor.done
+    return tutor
+
+
+def caught(
+    question: str, *, number: int = 1, slices: tuple[str, ...] = ("",), errors: float = 0.002, own: float = 1.0, **given: Any
+) -> Snapshot:
+    """A world in which an alarm is open."""
+    found = kit.finding("relevance", question=question, slices=slices, n=61, **given)
+    opened = NOW + timedelta(seconds=14)
+    alarm = kit.alarm(number=number, question=question, endpoints=("relevance",), findings=(found,), since=NOW, opened=opened)
+    parts = tuple(SliceView(name, "fail", kit.figures(errors=share), kit.USUAL) for name, share in (("", errors), ("language=de", own)))
+    one = kit.well("relevance", verdict="fail", figures=kit.figures(errors=errors), slices=parts, alarm=number)
+    run = ActionRunView("r1", "drill-collapsed-version", "done", "anna", NOW, NOW, "")
+    health = HealthView(NOW, NOW, (one,), (alarm,), (), kit.GUARDIAN, (run,))
+    return replace(ALONE, health=health, status=replace(ALONE.status, alarms=(alarm,)))
+
+
+def test_without_drills_there_are_two_stations_and_with_them_four() -> None:
+    assert walked_to(4).text.startswith("tutor 2/2")
+    tutor = at_the_drills()
+    assert tutor.text.startswith('tutor 3/4  Press ! and choose a drill: "collapsed version"')
+    assert tutor.just_done.startswith("2/4 done")
+
+
+def test_a_collapsed_version_is_done_when_it_is_caught() -> None:
+    tutor = at_the_drills()
+    assert not tutor.see(ALONE)
+    assert not tutor.see(caught("latency")), "another trouble"
+    assert not tutor.see(caught("identical", well=True)), "it is over"
+    assert tutor.see(caught("identical"))
+    assert tutor.just_done == "3/4 done. caught after 14 s and 61 predictions; a plain 5 % error alarm: would say OK"
+    assert tutor.text.startswith('tutor 4/4  Press ! and choose "broken language"')
+
+
+def test_a_plain_alarm_that_would_have_seen_it_is_not_said_to_sleep() -> None:
+    tutor = at_the_drills()
+    assert tutor.see(caught("identical", errors=0.2))
+    assert tutor.just_done.endswith("would say that too")
+
+
+def test_a_broken_language_is_done_with_the_figures_that_were_seen() -> None:
+    tutor = at_the_drills()
+    assert tutor.see(caught("identical"))
+    assert not tutor.see(caught("errors")), "of all together, not of the language"
+    assert not tutor.see(caught("identical", slices=("language=de",)))
+    assert tutor.see(caught("errors", number=2, slices=("language=de",), errors=0.02))
+    assert tutor.just_done == "4/4 done. de failed wholly; in the total that is 2 %"
+    assert tutor.done
+    assert "tutor done" in tutor.text
+
+
+def test_a_language_that_failed_in_part_is_not_said_to_have_failed_wholly() -> None:
+    tutor = at_the_drills()
+    tutor.see(caught("identical"))
+    assert tutor.see(caught("errors", number=2, slices=("language=de",), errors=0.01, own=0.6))
+    assert "de failed by 60 %; in the total that is 1 %" in tutor.just_done
+
+
+def test_an_alarm_from_before_the_station_proves_nothing() -> None:
+    tutor = at_the_drills()
+    tutor._known_alarms = frozenset({1})
+    assert not tutor.see(caught("identical"))
+    assert tutor.see(caught("identical", number=2))
 
 
 def test_a_running_change_is_no_end_of_a_step() -> None:

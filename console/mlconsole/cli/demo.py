@@ -157,7 +157,7 @@ def _play(run: Run, place: Path) -> None:
     view = show(session, "relevance", window=30.0)
     events = _mix(session, "relevance")
     run.say(f"4/5 traffic              {events}, {_RATES['relevance']} a second: {view.requests} answered, {view.failed} failed so far")
-    # 5/5 guardian: who watches from here on, with its pid.
+    run.say(f"5/5 guardian             pid {_guarded(session)} watches (mlconsole guardian status)")
     if _can_draw():
         run.say("opening the console. q leaves it, everything goes on; make demo again comes back.")
         # Another process: the command line knows nothing of the console (and what it has loaded so far would slow the first frame).
@@ -171,6 +171,14 @@ def _play(run: Run, place: Path) -> None:
     for line in drills_told():
         run.say(line)
     run.say("make demo-clean stops and removes all of it.")
+
+
+def _guarded(session: Session) -> int:
+    """The pid of who watches the demo, started where nobody does."""
+    from mlconsole.engine import hosting
+
+    row = session.registry.watcher(session.environment.name)
+    return row.pid if row is not None and row.alive else hosting.start(session, [session.environment.name])
 
 
 def _can_draw() -> bool:
@@ -189,6 +197,7 @@ def _what_now(run: Run, place: Path) -> None:
         ("traffic set relevance v4=25 --yes", "more of it"),
         ("endpoints show relevance", "watch OBSERVED reach DESIRED: that is the proof, not the OK"),
         ("revert relevance --yes", "back, in a second"),
+        ("health", "how every language really does, and who watches"),
         ("deploy relevance@6 --traffic 10", "broken for German: the golden queries stop it"),
         ("history list", "who changed what, and how it went"),
     ):
@@ -197,7 +206,7 @@ def _what_now(run: Run, place: Path) -> None:
 
 
 def _clean(run: Run, place: Path) -> None:
-    from mlconsole.engine import machine, trusting
+    from mlconsole.engine import hosting, machine, trusting
     from mlconsole.workspace import load
 
     if not (place / "mlconsole.yaml").exists():
@@ -206,7 +215,12 @@ def _clean(run: Run, place: Path) -> None:
     run.use(load(place / "mlconsole.yaml"))
     stopped = 0
     for environment in run.workspace.environments.values():
-        stopped += len(machine.down(run.open(environment)))
+        session = run.open(environment)
+        row = session.registry.watcher(environment.name)
+        if row is not None and row.alive and row.holder.host == session.actor.host:
+            hosting.stop(session.clock, row.pid)  # first: it would see its servers die, and page
+            stopped += 1
+        stopped += len(machine.down(session))
     with suppress(MLConsoleError):
         trusting.revoke(run.workspace)
     shutil.rmtree(place)

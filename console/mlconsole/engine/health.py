@@ -100,9 +100,9 @@ class HealthWatch:
             resources = {one.name: one.resources for one in there.variants} if there else {}
             evidence[name] = self._gathering.evidence(name, found.get(name), alarms, resources)
             judged[name] = judge(evidence[name], self._gathering.cache(name))
-        probes = session.registry.probes(environment)
+        probes = [self._of_now(row) for row in session.registry.probes(environment)]
         depends = {name: dependencies(session, name, content) for name, content in found.items()}
-        failing = self._failing(judged, probes, depends)
+        failing = self._failing(judged, probes, depends, alarms)
         for name, answers in failing.items():
             if name in judged:
                 judged[name] = _with(judged[name], answers)
@@ -148,8 +148,9 @@ class HealthWatch:
             self._unreadable = elapsed if self._unreadable is None else self._unreadable
         else:
             self._unreadable = None
-        # A command looks once, and has to wait for what the probes see; who looks again and again collects it the next time.
-        self._prober.run(wait=self._first and not self._guardian)
+        # The first look waits for what the probes see: what they saw when somebody watched last may be long over. Later ones collect it
+        # the next time.
+        self._prober.run(wait=self._first)
         self._first = False
         self._ingested = ingested
         return ingested
@@ -158,8 +159,17 @@ class HealthWatch:
         settings = self._session.workspace.endpoints.get(endpoint)
         return settings is None or answer.question in settings.health.pages
 
+    def _of_now(self, row: ProbeRow) -> ProbeRow:
+        """What a probe saw; what it saw long ago tells nothing of now, neither that something fails nor that it is well."""
+        settings = self._session.environment.probes.get(row.name)
+        return row if settings is None or _age(self._session, settings, row) is None else replace(row, ok=None)
+
     def _failing(
-        self, judged: Mapping[str, EndpointHealth], probes: Sequence[ProbeRow], depends: Mapping[str, Sequence[str]]
+        self,
+        judged: Mapping[str, EndpointHealth],
+        probes: Sequence[ProbeRow],
+        depends: Mapping[str, Sequence[str]],
+        alarms: Sequence[Alarm],
     ) -> dict[str, list[Answer]]:
         """What is found, by endpoint; a dependency that fails counts for each endpoint that can't do without it just now."""
         failing: dict[str, list[Answer]] = {name: list(health.failing) for name, health in judged.items() if health.failing}
@@ -173,7 +183,9 @@ class HealthWatch:
             needing = [endpoint for endpoint, names in depends.items() if row.name in names]
             for endpoint in needing or ([] if row.name in named else [""]):
                 failing.setdefault(endpoint, []).append(answer)
-        if self._unreadable is not None and self._session.clock.elapsed() - self._unreadable > _UNREADABLE:
+        # Who begins to look while that lasts has not seen for how long; what is found already goes on.
+        found = any(one.question is Question.WATCHER and not one.well for alarm in alarms if alarm.closed is None for one in alarm.findings)
+        if self._unreadable is not None and (found or self._session.clock.elapsed() - self._unreadable > _UNREADABLE):
             since = self._session.clock.now().timestamp() - (self._session.clock.elapsed() - self._unreadable)
             why = self._ingested.trouble[0].message if self._ingested.trouble else ""
             answer = Answer(Question.WATCHER, Verdict.FAIL, subject="predictions", since=since, text=f"predictions can't be read: {why}")
@@ -196,7 +208,9 @@ class HealthWatch:
         def proofs(finding: Finding) -> Mapping[str, int]:
             if finding.question is Question.DEPENDENCY:
                 row = states.get(finding.subject)
+                # The workspace names it no more, or no version that serves needs it.
                 gone = finding.subject not in environment.probes
+                gone = gone or (finding.endpoint != "" and finding.subject not in depends.get(finding.endpoint, ()))
                 return {"": NEEDED} if gone or (row is not None and row.ok) else {}
             if finding.question is Question.WATCHER:
                 return {"": NEEDED} if self._unreadable is None else {}
@@ -331,20 +345,18 @@ class HealthWatch:
 
     def _probes(self, rows: Sequence[ProbeRow], depends: Mapping[str, Sequence[str]]) -> Iterator[ProbeView]:
         known = {row.name: row for row in rows}
-        now = self._session.clock.now()
         for settings in self._session.environment.probes.values():
             endpoints = tuple(name for name, names in depends.items() if settings.name in names)
             row = known.get(settings.name)
             if row is None:
                 yield ProbeView(settings.name, settings.kind, None, "not asked yet", None, None, endpoints, settings.repair or "")
                 continue
-            age = (now - row.looked).total_seconds()
-            stale = age > max(_STALE_PROBE, 5 * settings.every)
-            text = f"{row.text} ({duration(age)} ago)" if stale else row.text
+            age = _age(self._session, settings, row)
+            text = row.text if age is None else f"{row.text} ({duration(age)} ago)"
             yield ProbeView(
                 settings.name,
                 settings.kind,
-                None if stale else row.ok,
+                row.ok,
                 text,
                 row.since,
                 row.looked,
@@ -455,6 +467,12 @@ def dependencies(session: Session, endpoint: str, content: Content) -> tuple[str
         return ()
     serving = [one.version for one in content.variants if content.traffic.reaches(one.name)]
     return tuple(name for name in settings.probes(serving) if name in session.environment.probes)
+
+
+def _age(session: Session, settings: ProbeSettings, row: ProbeRow) -> float | None:
+    """How old a sighting is (s), where that is so old that it tells nothing of now; else None."""
+    age = (session.clock.now() - row.looked).total_seconds()
+    return age if age > max(_STALE_PROBE, 5 * settings.every) else None
 
 
 def _alarm(session: Session, number: int) -> Alarm:

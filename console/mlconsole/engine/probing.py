@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -53,9 +54,10 @@ class Prober:
                 asked.thread = threading.Thread(target=self._look, args=(settings, asked), daemon=True, name=f"probe {settings.name}")
                 asked.thread.start()
         if wait:
+            until = time.monotonic() + 2 * _TIMEOUT  # for all of them: one that hangs does not add to the next one's time
             for asked in self._asked.values():
                 if asked.thread is not None:
-                    asked.thread.join(2 * _TIMEOUT)
+                    asked.thread.join(max(0.0, until - time.monotonic()))
             self._collect()
 
     def _look(self, settings: ProbeSettings, asked: _Asked) -> None:

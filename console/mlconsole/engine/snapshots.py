@@ -132,6 +132,8 @@ def _made(kind: Any, body: Any) -> Any:
     origin = typing.get_origin(kind)
     if origin in (types.UnionType, typing.Union):
         return None if body is None else _made(next(part for part in typing.get_args(kind) if part is not type(None)), body)
+    if origin is tuple and typing.get_args(kind)[-1] is not Ellipsis:
+        return tuple(_made(part, inner) for part, inner in zip(typing.get_args(kind), body, strict=True))
     if origin in (tuple, Sequence):
         return tuple(_made(typing.get_args(kind)[0], inner) for inner in body)
     if origin is not None and issubclass(origin, Mapping):

@@ -87,7 +87,7 @@ class Keys(Filtering):
             if snapshot.blind and name != "fix":  # what mends it may well be what makes it be seen again
                 return f"{action.key} is off: {snapshot.blind}. {snapshot.blind_next}"
         # What works everywhere is never off for want of something under the cursor: nobody may be locked into an empty screen.
-        return "" if action.everywhere else self.view.why_off(name)
+        return "" if action.everywhere and name != "acknowledge" else self.view.why_off(name)
 
     def _tables(self) -> LiveTable | None:
         if isinstance(self.focused, LiveTable):
@@ -153,6 +153,7 @@ class Keys(Filtering):
         """Screen 5."""
         self.alarm = None
         await self.open_screen("health")
+        self.say(self.view.greeting())
 
     async def act_activity(self) -> None:
         """Screen 6."""
@@ -184,7 +185,7 @@ class Keys(Filtering):
         self._attention %= len(found)
         self.subject, self.alarm = target.subject or self.subject, target.alarm
         await self.open_screen(target.screen)
-        self.say(target.text)
+        self.say(self.view.greeting() or target.text)
 
     def act_out(self) -> None:
         """Out: first of the filter, then of the tutor."""

@@ -35,7 +35,7 @@ class Tutor:
         self.drills = False
         """There are drills here: then there are the stations that need them."""
         self._at = 0
-        self._known_alarms: frozenset[int] | None = None
+        self._known_alarms: frozenset[int] = frozenset()
         """Those that were open when the station began: they prove nothing."""
         self._proof = ""
         """What was observed at the station that is done, for its sentence."""
@@ -54,8 +54,6 @@ class Tutor:
         if self.done or endpoint is None:
             return False
         step = _STEPS[self._at]
-        if self._known_alarms is None:
-            self._known_alarms = frozenset(one.number for one in open_alarms(snapshot)) if step.station < 3 else frozenset()
         if not step.proof(self, endpoint, snapshot):
             return False
         better = _better(endpoint)
@@ -134,7 +132,7 @@ class Tutor:
         for alarm in open_alarms(snapshot):
             for finding in alarm.findings:
                 fits = finding.question == question and finding.endpoint == _ENDPOINT and not finding.well
-                new = alarm.number not in (self._known_alarms or ()) or bool(slice_name)
+                new = alarm.number not in self._known_alarms or bool(slice_name)
                 if fits and new and (not slice_name or slice_name in finding.slices):
                     return alarm, finding
         return None, None

@@ -72,6 +72,10 @@ class View(Vertical):
         """The open alarm that is shown here."""
         return None
 
+    def greeting(self) -> str:
+        """What the message line says when a person comes here."""
+        return ""
+
     def first_focus(self) -> Widget | None:
         """What has the keys when the screen is entered."""
         if self.has_class("-phone"):

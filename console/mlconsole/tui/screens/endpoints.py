@@ -9,18 +9,12 @@ from textual.containers import Horizontal
 
 from mlconsole.core.text import duration
 from mlconsole.core.traffic import percent
-from mlconsole.engine.views import AlarmView, EndpointHealthView, EndpointView, Snapshot, State, VariantView
+from mlconsole.engine.views import EndpointView, Snapshot, State, VariantView
+from mlconsole.tui.endpoint_health import HEALTH_COLUMNS, alarm_line, health_cells, state_cell
 from mlconsole.tui.pane import Line, Pane, Span, line
-from mlconsole.tui.signs import BOLD, CYAN, DIM, MAGENTA, STATE_STYLES, YELLOW, Signs
+from mlconsole.tui.signs import BOLD, CYAN, DIM, MAGENTA, STATE_STYLES, YELLOW
 from mlconsole.tui.table import Column, LiveTable, Row
 from mlconsole.tui.view import View
-
-_HEALTH = (
-    Column("worst", "WORST", right=True, least=8, most=14, keep=40),
-    Column("p95", "P95", right=True, least=4, keep=35),
-    Column("same", "SAME", right=True, least=5, keep=45),
-)
-"""What only health can tell; absent where it is not judged."""
 
 _COLUMNS = (
     Column("name", "ENDPOINT", least=10, most=24, keep=100),
@@ -28,11 +22,10 @@ _COLUMNS = (
     Column("live", "LIVE", least=14, most=60, grows=True, keep=80),
     Column("rate", "REQ/S", right=True, least=6, keep=60),
     Column("errors", "ERR %", right=True, least=5, keep=50),
-    *_HEALTH,
+    *HEALTH_COLUMNS,
     Column("release", "RELEASE", right=True, least=7, keep=20),
     Column("changed", "CHANGED", right=True, least=8, keep=30),
 )
-_WORDS = {State.OK: "ok", State.LOOK: "look", State.CHANGING: "changing", State.FAILING: "failing", State.NO_DATA: "no data"}
 _VARIANTS = (
     Column("name", "VARIANT", least=8, most=20, keep=100),
     Column("version", "VERSION", most=22, keep=40),
@@ -106,7 +99,7 @@ class EndpointsView(View):
         """The table from the snapshot, and the rest from the endpoint under the cursor."""
         found = [one for one in snapshot.status.endpoints if not self.ui.faults_only or one.state is not State.OK]
         table = self.query_one("#main", LiveTable)
-        table.set_columns(_COLUMNS if snapshot.health is not None else tuple(column for column in _COLUMNS if column not in _HEALTH))
+        table.set_columns(_COLUMNS if snapshot.health is not None else tuple(column for column in _COLUMNS if column not in HEALTH_COLUMNS))
         table.fill([self._row(one, snapshot) for one in found], dimmed=bool(snapshot.blind))
         if table.cursor is not None:
             self.ui.subject = table.cursor.key
@@ -133,7 +126,7 @@ class EndpointsView(View):
                 "errors": (f"{errors:.1f}", YELLOW if errors else "") if errors is not None else ("–", DIM),
                 "release": f"#{endpoint.release}" if endpoint.release else "–",
                 "changed": _age(age),
-                **_health_cells(health),
+                **health_cells(health),
             },
             text=f"{endpoint.name} {endpoint.content} {endpoint.state} {' '.join(v.model + '@' + v.version for v in endpoint.variants)}",
         )
@@ -320,40 +313,6 @@ class EndpointsView(View):
         if endpoint is None:
             return "", ""
         return f"mlconsole endpoints show {endpoint.name} --env {endpoint.environment}", "the command that shows this endpoint"
-
-
-def state_cell(endpoint: EndpointView, health: EndpointHealthView | None, signs: Signs) -> Span:
-    """How an endpoint is, in one or two words: by health where that is what decides. Not seen, it is not said to be as it was."""
-    state = endpoint.state
-    if state is State.NO_DATA and endpoint.was is not None:
-        return f"{signs.of(state)} was {signs.of(endpoint.was)} {_WORDS[endpoint.was]}", STATE_STYLES[state]
-    word = _WORDS[state]
-    if health is not None and health.title:
-        fails = health.verdict == "fail" or health.alarm is not None
-        if state is State.OK and fails:  # whatever the backend says, what health found is shown
-            state = State.FAILING if any(one.pages for one in health.answers if one.verdict == "fail") else State.LOOK
-        if (state in (State.FAILING, State.LOOK) and fails) or (state is State.OK and health.verdict == "pass"):
-            word = health.title
-    return f"{signs.of(state)} {word}", STATE_STYLES[state]
-
-
-def _health_cells(health: EndpointHealthView | None) -> dict[str, str | Span]:
-    if health is None:
-        return dict.fromkeys(("worst", "p95", "same"), ("–", DIM))
-    from mlconsole.tui.health_words import figure_cells, worst_of
-
-    cells = figure_cells(health.figures)
-    return {"worst": worst_of(health), "p95": cells["p95"], "same": cells["same"]}
-
-
-def alarm_line(alarm: AlarmView, signs: Signs) -> Line:
-    """An alarm in one line: since when, what, who has it, and how far it is."""
-    from mlconsole.tui.health_words import spoken, who_has
-
-    when = alarm.since.astimezone().strftime("%d %b %H:%M")
-    words = {"firing": (f"{signs.failing} alarm {alarm.number}", "red"), "closed": (f"{signs.ok} well again", "green")}
-    told: Span = words.get(alarm.state, (f"{signs.look} recovering", YELLOW))
-    return line((f"{when}  ", DIM), f"{spoken(alarm.title)}  ", told, (f"  {who_has(alarm)}" if alarm.state != "closed" else "", DIM))
 
 
 def endpoint_why_off(action: str, endpoint: EndpointView) -> str:

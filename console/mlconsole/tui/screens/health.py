@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import ClassVar
-
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.widget import Widget
 
 from mlconsole.core.text import duration
 from mlconsole.engine.views import AlarmView, EndpointHealthView, Snapshot
 from mlconsole.engine.views import HealthView as Health
 from mlconsole.tui import health_parts as parts
 from mlconsole.tui import health_words as words
-from mlconsole.tui.figures import count, moment
+from mlconsole.tui.figures import clock, count, moment
+from mlconsole.tui.health_keys import HealthKeys
 from mlconsole.tui.health_phone import phone_lines
 from mlconsole.tui.layout import Box, shared_out
 from mlconsole.tui.pane import Line, Pane, Under, line
-from mlconsole.tui.screens.endpoints import endpoint_why_off
 from mlconsole.tui.signs import BOLD
 from mlconsole.tui.table import Column, LiveTable, Row
 from mlconsole.tui.trends import Trends, span_told, trend_lines
-from mlconsole.tui.view import View
 
 _ENDPOINTS = (
     Column("name", "ENDPOINT", least=12, most=24, keep=100),
@@ -40,9 +35,6 @@ _HELP = 36
 _FRAME = 6
 """Lines of the screen that are the frame's."""
 
-_TIMES = (10.0, 20.0, 30.0, 60.0, 120.0, 240.0, 480.0, 1440.0)
-"""Minutes that trends can be of."""
-
 _OLD = 60.0
 """Seconds after which the newest prediction is told with its age."""
 
@@ -50,25 +42,10 @@ _Given = dict[str, int]
 """Lines of each box that is there."""
 
 
-class HealthScreen(View):
+class HealthScreen(HealthKeys):
     """The subject beside what would help; trends; all endpoints; dependencies. `enter` goes into one endpoint, `esc` out again."""
 
     screen_name = "health"
-    actions: ClassVar[tuple[str, ...]] = (
-        "enter",
-        "tail",
-        "copy",
-        "shorter",
-        "longer",
-        "more",
-        "logs",
-        "invoke",
-        "faults",
-        "next_endpoint",
-        "acknowledge",
-        "go_back",
-        "fix",
-    )
     help_text = "How each endpoint does by what it really predicted, slice by slice: what is wrong, and what would help."
 
     DEFAULT_CSS = """
@@ -97,29 +74,7 @@ class HealthScreen(View):
 
     def on_mount(self) -> None:
         """What is remembered between two snapshots."""
-        self._inside = False
         self._wanted = ""
-        self._laid: _Given = {}
-        self._of: Snapshot | None = None
-
-    # What it is about.
-
-    @property
-    def health(self) -> Health | None:
-        """The present health."""
-        return self.snapshot.health if self.snapshot is not None else None
-
-    def alarm(self) -> AlarmView | None:
-        """The open alarm of the subject."""
-        health = self.health
-        if health is None:
-            return None
-        pinned = next((one for one in health.open_alarms if one.number == self.ui.alarm), None)
-        return pinned or words.alarm_of(health, self.ui.subject)
-
-    def chosen(self) -> EndpointHealthView | None:
-        """The health of the endpoint under the cursor."""
-        return self.health.endpoint(self.ui.subject) if self.health is not None else None
 
     def open_subject(self, name: str) -> None:
         """Put the cursor on it, now or once it is there."""
@@ -138,7 +93,7 @@ class HealthScreen(View):
                 self._wanted = ""
             if table.cursor is not None:
                 self.ui.subject = table.cursor.key
-        self._render_subject(snapshot)
+        self.render_subject(snapshot)
 
     def shown(self, snapshot: Snapshot) -> str:
         """The subject, and how many are not well."""
@@ -158,7 +113,7 @@ class HealthScreen(View):
         }
         return Row(one.endpoint, cells, text=f"{one.endpoint} {one.title} {one.verdict}")
 
-    def _render_subject(self, snapshot: Snapshot) -> None:
+    def render_subject(self, snapshot: Snapshot) -> None:
         """Everything but the table of endpoints."""
         if self.has_class("-phone"):
             return
@@ -243,6 +198,8 @@ class HealthScreen(View):
             if self._inside and not beside:
                 boxes.append(Box("scores", 5, min(12, bins + 2) if bins else 0, 3))
             pairs = one.pairs if one is not None else None
+            over = _closed(health, self.ui.subject)
+            boxes.append(Box("happened", 3, len(over.events) + 1 if over is not None and over.events else 0, 8))
             boxes.append(Box("pairs", 2, (2 + bool(pairs.unpaired or pairs.failed) + len(pairs.worst)) if pairs else 0, 4))
         trends = len(one.trends) + 1 + bool(one.marks) if one is not None and one.trends else 0
         boxes.append(Box("trends", min(4, trends), trends, 6 if recovering else 2))
@@ -257,7 +214,9 @@ class HealthScreen(View):
 
     def _head(self, health: Health, one: EndpointHealthView | None, alarm: AlarmView | None, *, recovering: bool) -> None:
         """The title of the first box: the subject, and how it is."""
-        name = self.ui.subject or ", ".join(alarm.endpoints if alarm else ())
+        name = self.ui.subject
+        if alarm is not None and name not in alarm.endpoints:  # one that is about no endpoint
+            name = ", ".join(alarm.endpoints) or next((found.subject for found in alarm.findings if found.subject), alarm.environment)
         left = self.query_one("#slices" if recovering or self._inside or alarm is None else "#subject", Pane)
         if alarm is not None and not self._inside:
             worst = alarm.triage.title or alarm.title.upper()
@@ -273,8 +232,11 @@ class HealthScreen(View):
     def _fill(self, health: Health, one: EndpointHealthView | None, alarm: AlarmView | None, given: _Given, *, dimmed: bool) -> None:
         """Every box below the first one that has its place."""
         width = self.ui.size.width - 4
-        if "happened" in given and alarm is not None:
-            lines = words.happened_lines(alarm)
+        told = alarm if alarm is not None and not self._inside else _closed(health, self.ui.subject)
+        if "happened" in given and told is not None:
+            lines = words.happened_lines(told)
+            closed = f" · alarm {told.number}, well again {clock(told.closed)}" if told.closed is not None else ""
+            self.query_one("#happened", Pane).head(f"what happened{closed}", "y copies this as a report" if not closed else "")
             self.query_one("#happened", Pane).show(lines[-(given["happened"] - 1) :])  # the newest, where there is no room for all
         if "todo" in given:
             todo = self.query_one("#todo", Pane)
@@ -335,146 +297,8 @@ class HealthScreen(View):
         """The alarm and what would help; else the endpoints, and the one under the cursor."""
         return phone_lines(snapshot.health, self.chosen(), self.alarm(), self._keys, self.signs)
 
-    # Moving.
 
-    def tables(self) -> Iterable[LiveTable]:
-        """Those that are shown first."""
-        return sorted(self.query(LiveTable), key=lambda table: not (table.display and table.region.area))
-
-    def first_focus(self) -> Widget | None:
-        """The endpoints where they are shown; else what the subject has."""
-        if self.has_class("-phone"):
-            return self.query_one("#phone")
-        shown = [widget for name in ("main", "slices", "subject") if (widget := self.query_one(f"#{name}")).display]
-        return shown[0] if shown else None
-
-    def on_pane_moved(self, event: Pane.Moved) -> None:
-        """Another endpoint is the subject."""
-        if event.pane.id == "main" and self.snapshot is not None and event.key != self.ui.subject:
-            self.ui.subject, self.ui.alarm = event.key, None
-            self._again()
-
-    def _again(self) -> None:
-        if self.snapshot is not None:
-            self._render_subject(self.snapshot)
-            self.refresh_phone(self.snapshot)
-            self.ui.render_all()
-
-    def on_pane_chosen(self, event: Pane.Chosen) -> None:
-        """Into it, by the mouse."""
-        if event.pane.id == "main":
-            self.act_enter()
-
-    def act_enter(self) -> None:
-        """Into the endpoint under the cursor: its slices, scores and pairs."""
-        self._inside = True
-        self._again()
-        focus = self.first_focus()
-        if focus is not None:
-            focus.focus()
-
-    def act_out(self) -> None:
-        """Out of the endpoint; then of the filter."""
-        if not self._inside:
-            self.ui.act_out()
-            return
-        self._inside = False
-        self._again()
-        focus = self.first_focus()
-        if focus is not None:
-            focus.focus()
-
-    def act_next_endpoint(self) -> None:
-        """The next endpoint, here."""
-        table = self.query_one("#main", LiveTable)
-        if table.place + 1 >= len(table.rows):
-            table.move_end(first=True)
-        else:
-            table.move(1)
-
-    def act_shorter(self) -> None:
-        """Trends of a shorter time."""
-        self._watch_minutes([each for each in _TIMES if each < self.ui.health_minutes][-1:])
-
-    def act_longer(self) -> None:
-        """Trends of a longer time."""
-        self._watch_minutes([each for each in _TIMES if each > self.ui.health_minutes][:1])
-
-    def _watch_minutes(self, found: list[float]) -> None:
-        if found:
-            self.ui.watch_minutes(found[0])
-            self.ui.say(f"trends of {duration(60 * found[0])}")
-        else:
-            self.ui.say(f"Trends are of {duration(60 * self.ui.health_minutes)}; there is no other time in that direction.")
-
-    # What can be done.
-
-    def why_off(self, action: str) -> str:
-        """What the subject does not allow just now."""
-        if action in ("faults", "help", "more", "copy"):
-            return ""
-        if self.health is None:
-            return "Off: health is not judged here; this screen tells what that takes."
-        alarm, endpoint = self.alarm(), self.subject()
-        if action == "acknowledge":
-            return "" if alarm is not None else "a is off: there is no open alarm."
-        if action == "fix":
-            found = words.fix_of(alarm, self.health, self.ui.subject)
-            return "" if found else "F is off: no action is known that mends this. `repair:` at a dependency in mlconsole.yaml names one."
-        if action in ("go_back", "tail", "logs", "invoke"):
-            if endpoint is None:
-                return "There is no endpoint under the cursor."
-            return endpoint_why_off(action, endpoint)
-        return ""
-
-    def act_fix(self) -> None:
-        """Show the action that would mend it."""
-        from mlconsole.tui.fixing import run_fix
-
-        health, alarm = self.health, self.alarm()
-        if health is None:
-            return
-        name = words.fix_of(alarm, health, self.ui.subject)
-        probe = next((one.name for one in health.probes if one.repair == name and one.ok is False), "")
-        run_fix(self.ui, name, alarm=alarm, probe=probe, subject=probe or self.ui.subject)
-
-    def act_go_back(self) -> None:
-        """The plan that goes back."""
-        from mlconsole.tui.deploying import go_back
-
-        go_back(self.ui, self.ui.subject)
-
-    def act_tail(self) -> None:
-        """The last predictions."""
-        from mlconsole.tui.fixing import tail
-
-        tail(self.ui, self.ui.subject)
-
-    def act_logs(self) -> None:
-        """What its variant wrote."""
-        from mlconsole.tui.deploying import show_logs
-
-        show_logs(self.ui, self.ui.subject, None)
-
-    def act_invoke(self) -> None:
-        """Ask it."""
-        from mlconsole.tui.deploying import invoke
-
-        invoke(self.ui, self.ui.subject)
-
-    def act_more(self) -> None:
-        """All that can be done here."""
-        from mlconsole.tui.palette import open_row_actions
-
-        open_row_actions(self.ui)
-
-    def copied(self) -> tuple[str, str]:
-        """The report; while it recovers the command that lists the wrong predictions, unless the report has the keys."""
-        alarm, one, environment = self.alarm(), self.chosen(), self.ui.environment.name
-        if alarm is not None:
-            if alarm.state == "recovering" and alarm.triage.effect and not self.query_one("#happened").has_focus:
-                return words.affected_command(alarm, environment), "the command that lists the wrong predictions"
-            return words.report(alarm, environment), f"the report of alarm {alarm.number}"
-        if one is not None:
-            return words.endpoint_report(one, environment), f"how {one.endpoint} does"
-        return "", ""
+def _closed(health: Health, endpoint: str) -> AlarmView | None:
+    """The newest alarm of an endpoint that is over."""
+    over = [one for one in health.alarms if one.closed is not None and endpoint in one.endpoints]
+    return max(over, key=lambda one: one.number, default=None)

@@ -1,0 +1,57 @@
+"""What the documentation tells people to type can be typed, and what it tells them to write down can be read."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from mlconsole.cli.app import app
+from mlconsole.workspace import load
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def commands() -> Iterator[str]:
+    for page in PAGES:
+        for block in blocks(page, "console"):
+            for line in block.splitlines():
+                told = line.partition("  #")[0].strip()
+                if told.startswith("mlconsole ") and ">" not in told:
+                    yield told
+
+
+def test_there_are_commands_to_be_checked() -> None:
+    assert len(set(commands())) > 25
+
+
+@pytest.mark.parametrize("line", sorted(set(commands())))
+def test_a_documented_command_can_be_typed(line: str) -> None:
+    """It is parsed as the program would, up to the point where it would begin to do something."""
+    group: Any = typer.main.get_command(app)
+    words = shlex.split(line)[1:]
+    context: Any = None
+    while hasattr(group, "commands"):
+        context = group.make_context(words[0] if words else "mlconsole", list(words), parent=context)
+        rest = [*getattr(context, "_protected_args", []), *context.args]
+        name, group, words = group.resolve_command(context, rest)
+        assert group is not None, f"{line}: there is no command {name}"
+    group.make_context(group.name, list(words), parent=context)
+
+
+def test_the_settings_of_health_can_be_read(tmp_path: Path) -> None:
+    [told] = blocks(ROOT / "docs" / "health.md", "yaml")
+    (tmp_path / "mlconsole.yaml").write_text(told, encoding="utf-8")
+    workspace = load(tmp_path)
+    assert workspace.endpoints["relevance"].health.latency_ms == 300
+    assert workspace.environments["staging"].application_logs["frontend"].slices == {"language": "lang"}
