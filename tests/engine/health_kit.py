@@ -1,4 +1,4 @@
-"""What the tests of health share: a house with probes that see what a file says, channels that write down what they were told, and traffic."""
+"""What the tests of health share: a house with probes that see what a file says, channels that write down what they hear, and traffic."""
 
 from __future__ import annotations
 

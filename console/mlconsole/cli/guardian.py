@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -32,7 +33,7 @@ def run_guardian(
         start(run)
         return
     sessions = _sessions(run)
-    guardian = Guardian(sessions, lambda text: _log(run, text))
+    guardian = Guardian(sessions, lambda text: _log(run, text), lambda: _again(run))
     if once:
         rounds = guardian.once()
         if run.json:
@@ -155,6 +156,16 @@ def _sessions(run: Run) -> list[Session]:
     if not wanted:
         raise UsageError("No environment of this workspace wants watching.", next="Take `watch: false` away in mlconsole.yaml.")
     return [run.open(one, quiet=True) for one in wanted]
+
+
+def _again(run: Run) -> list[Session]:
+    """The environments that are meant, as mlconsole.yaml says them now; there may be none that wants watching any more."""
+    from mlconsole.workspace import environment, load
+
+    workspace = load(run.workspace.file)
+    wanted = [environment(workspace, run.shared.env, os.environ)] if run.shared.env else workspace.environments.values()
+    run.use(workspace)
+    return [run.open(one, quiet=True) for one in wanted if one.watch or run.shared.env]
 
 
 def _told(run: Run, body: dict[str, object], text: str) -> None:

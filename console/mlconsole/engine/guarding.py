@@ -1,26 +1,30 @@
 """The guardian: it watches the environments of a workspace when nobody looks, tells people, mends what was interrupted, and runs repairs.
 
 Each environment has a watch of its own, with threads of its own: one that looks, one that gives the sign of life, one that delivers
-notices, one that carries out what was asked for. A backend or a channel that hangs holds up its own, never a sign of life or another
-environment.
+notices, one that ends interrupted changes, one that carries out what was asked for. A backend or a channel that hangs holds up its own,
+never a sign of life or another environment.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlconsole.core.text import duration, neutralise
 from mlconsole.engine import acting, changing
 from mlconsole.engine.access import Deed
 from mlconsole.engine.health import HealthWatch
-from mlconsole.engine.notifying import Postman, Pulse
+from mlconsole.engine.notifying import Postman, Pulse, tell_of_gap
 from mlconsole.plugin.errors import Conflict, Locked, MLConsoleError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlconsole.engine.session import Session
 
 _LOOK = 2.0
@@ -32,6 +36,11 @@ _BEAT = 2.0
 _STALE = 30.0
 """Seconds without a finished look after which the sign of life says so."""
 
+_ENDS = 3.0
+"""Seconds that what is under way gets when the watch ends."""
+
+_SETTINGS = 1.0
+"""Seconds between two looks at whether mlconsole.yaml changed."""
 
 _DAY = 86_400.0
 
@@ -46,27 +55,44 @@ class Rounds:
     trouble: str
 
 
+@dataclass
+class _Means:
+    """What a watch is kept with, from one state of mlconsole.yaml to the next."""
+
+    session: Session
+    health: HealthWatch = field(init=False)
+    postman: Postman = field(init=False)
+    pulse: Pulse = field(init=False)
+    users: int = 0
+    """Threads that work with it just now."""
+
+    def __post_init__(self) -> None:
+        self.health = HealthWatch(self.session, guardian=True)
+        self.postman, self.pulse = Postman(self.session), Pulse(self.session)
+
+
 class Guard:
     """Watches one environment until it is told to stop."""
 
     def __init__(self, session: Session, say: Callable[[str], None]) -> None:
         session.access.require(Deed.WATCH)
-        self._session = session
+        self._means = _Means(session)
+        self._lock = threading.Lock()
         self._say = say
         self._stop = threading.Event()
         self._lost = threading.Event()
-        self._health = HealthWatch(session, guardian=True)
-        self._postman, self._pulse = Postman(session), Pulse(session)
+        self._clock = session.clock
         self._looked = session.clock.elapsed()
         self._trouble = ""
+        self._states: dict[int, str] = {}
+        """Each alarm that was open at the last look."""
         self._token = 0
         self._pruned = -_DAY
         self._threads: list[threading.Thread] = []
-
-    @property
-    def environment(self) -> str:
+        self.environment = session.environment.name
         """The one that it watches."""
-        return self._session.environment.name
+        self.settings_problem = ""
+        """Why mlconsole.yaml as it is now can't be used, so that the former one counts."""
 
     @property
     def lost(self) -> bool:
@@ -74,41 +100,81 @@ class Guard:
         return self._lost.is_set()
 
     def begin(self) -> None:
-        """Take the watch.
+        """Take the watch. Where it was lost without a word for longer than a moment, people are told when nobody watched.
 
         Raises:
             Conflict: somebody else has it.
         """
-        channels = tuple(self._session.environment.channels)
-        self._token = self._session.registry.watch(self.environment, self._session.actor, os.getpid(), every=_BEAT, channels=channels)
-        for work, every in ((self._look, _LOOK), (self._beat, _BEAT), (self._tell, 1.0), (self._work, 1.0)):
+        session = self._means.session
+        former = session.registry.watcher(self.environment)
+        channels = tuple(session.environment.channels)
+        self._token = session.registry.watch(self.environment, session.actor, os.getpid(), every=_BEAT, channels=channels)
+        if former is not None and tell_of_gap(session, former):
+            self._say(f"{self.environment}: nobody watched since {former.beat.astimezone():%Y-%m-%d %H:%M:%S} ({former.dead_because})")
+        for work, every in ((self._look, _LOOK), (self._beat, _BEAT), (self._tell, 1.0), (self._mend, 1.0), (self._work, 1.0)):
             thread = threading.Thread(target=self._repeat, args=(work, every), daemon=True, name=f"guardian {self.environment}")
             self._threads.append(thread)
             thread.start()
 
+    def renew(self, session: Session) -> None:
+        """Watch on with what mlconsole.yaml says now. What is under way is ended with what it said before."""
+        with self._lock:
+            former, self._means = self._means, _Means(session)
+            unused = former.users == 0
+        self.settings_problem = ""
+        if unused:
+            former.session.close()
+
+    def stop(self) -> None:
+        """Begin nothing more."""
+        self._stop.set()
+
     def end(self) -> None:
         """Give the watch back; what is being done is left where the journal knows it."""
         self._stop.set()
+        until = time.monotonic() + _ENDS
         for thread in self._threads:
-            thread.join(3.0)
-        if not self.lost:
-            self._session.registry.unwatch(self.environment, self._token)
-        self._session.close()
+            thread.join(max(0.0, until - time.monotonic()))
+        session = self._means.session
+        if self._token and not self.lost:
+            try:
+                session.registry.unwatch(self.environment, self._token)
+            except MLConsoleError as error:
+                self._say(f"{self.environment}: {error.message}")
+        session.close()
 
     def once(self) -> Rounds:
         """One pass: look, judge, tell, mend, carry out; for a timer instead of a process that stays."""
-        self._look()
-        self._work()
-        told = self._postman.deliver()
-        self._pulse.beat()
-        view = self._health.view
-        return Rounds(self.environment, len(view.open_alarms) if view else 0, told, self._problem())
+        means = self._means
+        self._look(means)
+        self._mend(means)
+        self._work(means)
+        told = means.postman.deliver()
+        means.pulse.beat()
+        view = means.health.view
+        return Rounds(self.environment, len(view.open_alarms) if view else 0, told, self._problem(means))
 
-    def _repeat(self, work: Callable[[], None], every: float) -> None:
+    @contextmanager
+    def _held(self) -> Iterator[_Means]:
+        """What is worked with now; given back when nobody works with it any more and there is a newer one."""
+        with self._lock:
+            means = self._means
+            means.users += 1
+        try:
+            yield means
+        finally:
+            with self._lock:
+                means.users -= 1
+                over = means is not self._means and means.users == 0
+            if over:
+                means.session.close()
+
+    def _repeat(self, work: Callable[[_Means], None], every: float) -> None:
         """`work` again and again, whatever goes wrong in it: only being told to stop ends a watch."""
         while not self._stop.is_set():
             try:
-                work()
+                with self._held() as means:
+                    work(means)
             except MLConsoleError as error:
                 self._complain(error.message)
             except Exception as error:  # noqa: BLE001 - the edge: a watch that dies of a bug would be the worst of all
@@ -121,57 +187,76 @@ class Guard:
             self._trouble = text
             self._say(f"{self.environment}: {text}")
 
-    def _look(self) -> None:
-        before = {one.number: one.state for one in self._health.view.open_alarms} if self._health.view else {}
-        view = self._health.look()
-        self._looked = self._session.clock.elapsed()
+    def _look(self, means: _Means) -> None:
+        view = means.health.look()
+        self._looked = self._clock.elapsed()
         self._trouble = ""
-        now = {one.number: one for one in view.alarms}
-        for number, alarm in now.items():
-            if before.get(number) != alarm.state and (alarm.state != "closed" or number in before):
-                self._say(f"{self.environment}: alarm {number} {alarm.state}: {', '.join(alarm.endpoints)} {alarm.title}")
+        for alarm in view.alarms:
+            if self._states.get(alarm.number) != alarm.state and (alarm.state != "closed" or alarm.number in self._states):
+                self._say(f"{self.environment}: alarm {alarm.number} {alarm.state}: {', '.join(alarm.endpoints)} {alarm.title}")
+        self._states = {one.number: one.state for one in view.open_alarms}
 
-    def _beat(self) -> None:
+    def _beat(self, means: _Means) -> None:
+        session = means.session
         try:
-            self._session.registry.beat(self.environment, self._token, self._problem())
+            session.registry.beat(self.environment, self._token, self._problem(means), tuple(session.environment.channels))
         except Conflict as error:
             self._say(f"{self.environment}: {error.message}")
             self._lost.set()
             self._stop.set()
 
-    def _tell(self) -> None:
-        self._postman.deliver()
-        if self._session.clock.elapsed() - self._looked < _STALE:
+    def _tell(self, means: _Means) -> None:
+        means.postman.deliver()
+        if self._clock.elapsed() - self._looked < _STALE:
             # Whoever hears the outgoing sign of life trusts that somebody really looks.
-            self._pulse.beat()
+            means.pulse.beat()
 
-    def _problem(self) -> str:
-        quiet = self._session.clock.elapsed() - self._looked
+    def _problem(self, means: _Means) -> str:
+        quiet = self._clock.elapsed() - self._looked
         late = f"the last look was {duration(quiet)} ago" if quiet > _STALE else ""
-        return "; ".join(dict.fromkeys(one for one in (late, self._trouble, self._postman.trouble, self._pulse.trouble) if one))
+        each = (self.settings_problem, late, self._trouble, means.postman.trouble, means.pulse.trouble)
+        return "; ".join(dict.fromkeys(one for one in each if one))
 
-    def _work(self) -> None:
-        if self._session.clock.elapsed() - self._pruned > _DAY:
-            self._pruned = self._session.clock.elapsed()
-            self._session.registry.prune_health()
-        for operation in self._session.registry.unfinished(self.environment):
-            if not changing.is_alive(self._session, operation):
+    def _mend(self, means: _Means) -> None:
+        session = means.session
+        if self._clock.elapsed() - self._pruned > _DAY:
+            self._pruned = self._clock.elapsed()
+            session.registry.prune_health()
+        for operation in session.registry.unfinished(self.environment):
+            if not changing.is_alive(session, operation):
                 self._say(f"{self.environment}: change {operation.id} of {operation.endpoint} was interrupted; ending it")
                 try:
-                    outcome = changing.recover(self._session, operation)
+                    outcome = changing.recover(session, operation)
                     self._say(f"{self.environment}: {outcome.sentence}")
                 except Locked:
                     continue  # somebody else was quicker
-        for run in acting.carry_out_asked(self._session):
+
+    def _work(self, means: _Means) -> None:
+        for run in acting.carry_out_asked(means.session):
             self._say(f"{self.environment}: {run.action} {run.state}: {run.told}")
 
 
 class Guardian:
-    """The guards of several environments in one process."""
+    """The guards of several environments in one process.
 
-    def __init__(self, sessions: Sequence[Session], say: Callable[[str], None] = lambda text: None) -> None:
-        self._guards = [Guard(session, say) for session in sessions]
+    Args:
+        sessions: the environments, one session each.
+        say: is told what happens.
+        again: the sessions anew, of those environments that want watching by now: asked when mlconsole.yaml changed. None: it is not
+            looked at any more.
+    """
+
+    def __init__(
+        self,
+        sessions: Sequence[Session],
+        say: Callable[[str], None] = lambda text: None,
+        again: Callable[[], Sequence[Session]] | None = None,
+    ) -> None:
+        self._guards = {session.environment.name: Guard(session, say) for session in sessions}
         self._say = say
+        self._again = again
+        self._file = sessions[0].workspace.file if sessions else None
+        self._stamp = _stamp(self._file)
         self._stop = threading.Event()
 
     def stop(self) -> None:
@@ -184,27 +269,78 @@ class Guardian:
         Raises:
             Conflict: all of them are watched by somebody else already.
         """
-        begun: list[Guard] = []
-        refused: list[Conflict] = []
-        for guard in self._guards:
-            try:
-                guard.begin()
-                begun.append(guard)
-                self._say(f"{guard.environment}: watching")
-            except Conflict as error:
-                refused.append(error)
-                self._say(f"{guard.environment}: {error.message}")
-        if not begun and refused:
+        refused = [error for guard in list(self._guards.values()) if (error := self._begin(guard)) is not None]
+        if not self._guards and refused:
             raise refused[0]
+        due = 0.0
         try:
             while not self._stop.wait(0.5):
-                if all(guard.lost for guard in begun):
+                if self._guards and all(guard.lost for guard in self._guards.values()):
                     return False
+                if time.monotonic() >= due:
+                    due = time.monotonic() + _SETTINGS
+                    self._look_at_settings()
         finally:
-            for guard in begun:
+            for guard in self._guards.values():
+                guard.stop()
+            for guard in self._guards.values():
                 guard.end()
         return True
 
     def once(self) -> list[Rounds]:
         """One pass over each environment."""
-        return [guard.once() for guard in self._guards]
+        return [guard.once() for guard in self._guards.values()]
+
+    def _begin(self, guard: Guard) -> Conflict | None:
+        """Begin one watch; where somebody else has it, why."""
+        try:
+            guard.begin()
+        except Conflict as error:
+            self._say(f"{guard.environment}: {error.message}")
+            del self._guards[guard.environment]
+            guard.end()
+            return error
+        self._say(f"{guard.environment}: watching")
+        return None
+
+    def _look_at_settings(self) -> None:
+        """Watch on with what mlconsole.yaml says now, where it changed; where it can't be used, with what it said before, and say so."""
+        stamp = _stamp(self._file)
+        if self._again is None or stamp == self._stamp:
+            return
+        self._stamp = stamp
+        fresh: Sequence[Session] = ()
+        try:
+            fresh = self._again()
+            for session in fresh:
+                session.access.require(Deed.WATCH)
+                session.check()
+        except Exception as error:  # noqa: BLE001 - whatever is in the file, or in a plugin that it names: the watch goes on
+            problem = error.message if isinstance(error, MLConsoleError) else f"{type(error).__name__}: {error}"
+            for guard in self._guards.values():
+                guard.settings_problem = neutralise(f"the former settings count: {problem}")
+            self._say(neutralise(f"mlconsole.yaml changed and can't be used, the former settings count: {problem}"))
+            for session in fresh:
+                session.close()
+            return
+        self._say("mlconsole.yaml changed: it counts from now on")
+        wanted = {session.environment.name: session for session in fresh}
+        for name in [name for name, guard in self._guards.items() if name not in wanted or guard.lost]:
+            self._guards.pop(name).end()
+            if name not in wanted:
+                self._say(f"{name}: it is not to be watched any more")
+        for name, session in wanted.items():
+            if name in self._guards:
+                self._guards[name].renew(session)
+            else:
+                self._guards[name] = Guard(session, self._say)
+                self._begin(self._guards[name])
+
+
+def _stamp(file: Path | None) -> tuple[int, int, int] | None:
+    """What tells that a file was written or replaced; None: it is not there."""
+    try:
+        told = file.stat() if file is not None else None
+    except OSError:
+        return None
+    return (told.st_mtime_ns, told.st_size, told.st_ino) if told is not None else None

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mlconsole.core.releases import Content
     from mlconsole.engine.session import Session
     from mlconsole.registry import ActionRun, ProbeRow
+    from mlconsole.workspace.health import ProbeSettings
 
 _RECENT = timedelta(days=1)
 """Alarms that were closed, and actions that were run, are shown for so long."""

@@ -8,16 +8,21 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 from mlconsole.core.text import neutralise
+from mlconsole.core.wording import clock
 from mlconsole.plugin.errors import InvalidRequest, MLConsoleError, Refused
 from mlconsole.plugin.roles import Notice, Notifier
 
 if TYPE_CHECKING:
     from mlconsole.engine.session import Session
+    from mlconsole.registry import WatcherRow
 
 _TIMEOUT = 10.0
 """Seconds that a channel gets for one notice."""
 
 _AT_ONCE = 20
+
+_GAP = 60.0
+"""Seconds without a watcher, from its last sign of life on, of which people have to hear."""
 
 
 class Postman:
@@ -71,6 +76,33 @@ def try_channel(session: Session, name: str) -> None:
         Notice(f"trial:{session.clock.now().isoformat()}", title, (f"asked for by {session.actor}",), "info", session.environment.name),
         _TIMEOUT,
     )
+
+
+def tell_of_gap(session: Session, former: WatcherRow) -> bool:
+    """Put into the outbox that nobody watched, where the former watcher died without a word and that is longer ago than a moment.
+
+    It is a page when something was wrong when it died, or a change ran meanwhile; else it is only told. True: there was such a time.
+    """
+    registry, environment, now = session.registry, session.environment.name, session.clock.now()
+    if former.alive or former.ended is not None or (now - former.beat).total_seconds() <= _GAP:
+        return False
+    alarms = registry.alarms(environment, open_only=True)
+    changes = [one for one in registry.operations(environment, limit=20) if one.ended is None or one.ended > former.beat]
+    lines = [f"{former.holder} (pid {former.pid}) watched until then: {former.dead_because}"]
+    lines += [f"open: alarm {one.number}, {', '.join(one.endpoints) or environment} {one.worst.question}" for one in alarms]
+    lines += [f"meanwhile: {one.plan.kind} {one.endpoint}, {one.state}" for one in changes]
+    lines.append(f"mlconsole health --env {environment}")
+    notice = Notice(
+        key=f"{session.workspace.name}:{environment}:unwatched:{former.token}",
+        title=neutralise(f"nobody watched {environment} from {clock(former.beat, now)} to {clock(now, now)}"),
+        lines=tuple(neutralise(line) for line in lines),
+        severity="page" if alarms or changes else "info",
+        environment=environment,
+    )
+    for channel in session.environment.channels.values():
+        if channel.after_minutes is None and channel.takes(notice.severity):
+            registry.enqueue(environment, f"unwatched:{former.token}", channel.name, notice)
+    return True
 
 
 class Pulse:

@@ -68,7 +68,7 @@ class Pairing:
         rows = self._session.observations.rows(self._session.environment.name, endpoint, since, now + 1)
         for row in rows:
             mark = (row.request_id, row.shadow, row.time)
-            if mark in following.taken or row.application or (row.shadow and row.variant != following.shadow):
+            if mark in following.taken or row.application or row.pinned or (row.shadow and row.variant != following.shadow):
                 continue
             following.taken[mark] = None
             following.pairs.add(

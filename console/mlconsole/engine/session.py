@@ -118,12 +118,12 @@ class Session:
         """
         from mlconsole.engine.backend import state_folder
         from mlconsole.engine.trusting import require_made
-        from mlconsole.plugin import Context, loading
+        from mlconsole.plugin import Context
         from mlconsole.plugin.errors import Unavailable
         from mlconsole.workspace.health import kind_options
 
         require_made(self, settings)
-        plugin = (self._plugins or {}).get(settings.kind) or loading.load(settings.kind)
+        plugin = self._kind(settings)
         options = dict(kind_options(settings, plugin))
         for name, value in options.items():
             # Other options may begin with @ for reasons of their own: a pattern of keys, a text that has to be there.
@@ -134,6 +134,25 @@ class Session:
                 options[name] = address
         state = state_folder(self.workspace) / settings.kind / self.environment.name
         return plugin.factories[role](Context(self.environment.name, self.workspace.root, state, options, self.clock))
+
+    def check(self) -> None:
+        """See that plugins can be used as mlconsole.yaml says it: those of the roles, of each probe and of each channel.
+
+        Raises:
+            MLConsoleError: one can't, with the line where it is named or told something wrong.
+        """
+        from mlconsole.workspace.health import kind_options
+
+        self.backend.predictions()
+        made: tuple[ProbeSettings | ChannelSettings, ...] = (*self.environment.probes.values(), *self.environment.channels.values())
+        for settings in made:
+            kind_options(settings, self._kind(settings))
+
+    def _kind(self, settings: ProbeSettings | ChannelSettings) -> Plugin:
+        """The plugin that a probe or a channel is of."""
+        from mlconsole.plugin import loading
+
+        return (self._plugins or {}).get(settings.kind) or loading.load(settings.kind)
 
     def tell(self, kind: str, text: str, step: int | None = None, steps: int | None = None) -> None:
         """Say what happens, to whoever listens. A listener that is gone (a closed pipe, a dropped terminal) ends no change."""
