@@ -99,6 +99,19 @@ def test_identical_without_baseline_and_usual_takes_forty_inputs() -> None:
         assert the(health, Question.IDENTICAL).verdict is verdict
 
 
+def test_the_newest_answer_to_an_input_counts() -> None:
+    """The same inputs again and again: what they were answered before the collapse does not hide it."""
+    begin = int(NOW)
+    before = {i: 100 + i if i < 10 else 7 for i in range(25)}
+    windows = {
+        begin: Summary(n=10, first=begin, last=begin + 9, sample=dict.fromkeys(range(10), 7)),
+        begin - 10: Summary(n=25, first=begin - 10, last=begin - 1, sample=before),
+    }
+    health = judge(evidence({Key(ENDPOINT, "v3", False, ""): windows}, begin + 9.5))
+    answer = the(health, Question.IDENTICAL)
+    assert (answer.verdict, answer.n, answer.value) == (Verdict.FAIL, 25, 1.0)
+
+
 def test_a_collapsed_variant_with_a_tenth_of_the_traffic_is_found() -> None:
     story = Story(of(Kind(collapsed=True), variant="v4"), variants=CANARY)
     assert story.found_after(Question.IDENTICAL) <= 30
@@ -206,6 +219,19 @@ def test_an_absolute_limit_needs_no_usual() -> None:
     story.settings = Settings(latency_ms=30.0)
     story.windows, story.now = {}, NOW
     assert the(story.until(ON + 60).health(), Question.LATENCY).verdict is Verdict.FAIL
+
+
+def test_the_begin_of_a_trouble_that_is_just_over() -> None:
+    """The newest windows are well again: that is no reason not to look further back."""
+    begin = int(NOW)
+    slow = {
+        begin - at: Summary(n=78, first=begin - at, last=begin - at + 9, latency={95 if at in (20, 30) else 40: 78})
+        for at in (0, 10, 20, 30, 40)
+    }
+    story = evidence({Key(ENDPOINT, "v3", False, ""): slow}, begin + 0.5, settings=Settings(latency_ms=100.0))
+    answer = the(judge(story), Question.LATENCY)
+    assert answer.verdict is Verdict.FAIL
+    assert answer.since == begin - 30
 
 
 def test_an_endpoint_that_never_had_a_request_has_no_data() -> None:

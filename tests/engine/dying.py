@@ -74,3 +74,8 @@ def _in_rest() -> None:
         rest(self, *args)
 
     Patience.rest = frozen  # type: ignore[method-assign]
+
+
+def beside(house: House, work: Callable[[Session], object]) -> int:
+    """Let `work` run in a child beside the test; the child's id."""
+    return _child(house, work, None)

@@ -48,7 +48,7 @@ def test_a_new_one_gets_a_number_a_notice_for_each_channel_and_a_line(registry: 
         ("ops", "1:opened", 1, "alarm 1 opened"),
         ("mail", "1:opened", 1, "alarm 1 opened"),
     }
-    assert [(event.kind, event.text, event.at) for event in registry.alarm_events(1)] == [("opened", "relevance errors", START)]
+    assert [(event.kind, event.text, event.at) for event in registry.alarm_events(1)] == [("opened", "relevance: errors", START)]
 
 
 def test_the_same_is_told_once_through_all_its_life(registry: Registry, clock: SetClock) -> None:

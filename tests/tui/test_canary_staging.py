@@ -20,13 +20,13 @@ from tui.kit import House, Load, changed, took
 
 async def test_a_digit_begins_an_exact_share(house: House) -> None:
     async with at_canary(house) as driver:
-        await driver.press("down", "5")
+        await driver.press("down", "7")
         assert isinstance(driver.app.screen, Exact)
         assert driver.has("exact share of v4", "10 % live")
         await driver.type("2.25")
         await driver.press("enter")
-        assert "10 → 52.25 %" in row(driver, "v4")
-        assert "90 → 47.75 %" in row(driver, "v3")
+        assert "10 → 72.25 %" in row(driver, "v4")
+        assert "90 → 27.75 %" in row(driver, "v3")
         await driver.press("0", "enter")
         assert "10 → 0 %" in row(driver, "v4")
         await driver.press("8", "escape")
@@ -244,7 +244,7 @@ async def test_one_variant_alone_cannot_be_moved(make_house: Any) -> None:
     changed(house, (NAME, "deploy", "3"))
     async with at_canary(house) as driver:
         await driver.sees("v3 alone")
-        for key in ("shift+right", "shift+left", "e", "5", "right", "enter"):
+        for key in ("shift+right", "shift+left", "e", "7", "right", "enter"):
             await driver.press(key)
             assert driver.message == "v3 is the only variant of relevance and answers all. D deploys another one beside it."
         await driver.press("D")
@@ -254,7 +254,7 @@ async def test_one_variant_alone_cannot_be_moved(make_house: Any) -> None:
 async def test_no_endpoint_at_all(make_house: Any) -> None:
     async with at_canary(make_house()) as driver:
         await driver.sees("No endpoint yet.")
-        for key in ("shift+right", "T", "u", "5", "backspace"):
+        for key in ("shift+right", "T", "u", "7", "backspace"):
             await driver.press(key)
             assert driver.message == "There is no endpoint yet. 1 shows versions, D deploys one."
         await driver.press("n")

@@ -13,7 +13,7 @@ from mlconsole.core.errors import MLConsoleError
 from mlconsole.engine import backend, snapshots
 from mlconsole.engine.views import Snapshot, State
 from mlconsole.engine.watching import Watch
-from mlconsole.plugin.simulator import Fault, FaultKind
+from mlconsole.plugin.simulator import Fault, FaultKind, Load
 from tui.kit import SIZES, House, main, opened, over, row, start_of, took
 
 NASTY = "\x1b[31mred\x1b[0m\u202egnp.exe\x9b2J\u2066\u2029end"
@@ -48,9 +48,11 @@ async def test_blind_it_stays_alive_dims_and_comes_back_by_itself(house: House) 
         for key in ("1", "3", "6", "2", "?", "escape", "down", "/", "escape", "r"):
             await driver.press(key)
         house.sim.world.clear_faults()
-        await driver.until(lambda: row(driver, "#attention") == "✔ nothing needs you", "it comes back")
+        await driver.until(lambda: row(driver, "#attention").startswith("? relevance: no request for 1 h 1"), "it comes back")
         assert "data live" in row(driver, "#world")
         assert not main(driver).dimmed
+        house.sim.world.serve("relevance", Load(400, seconds=20))
+        await driver.until(lambda: row(driver, "#attention") == "✔ nothing needs you", "it is asked again")
 
 
 async def test_a_backend_that_hangs_leaves_every_key_alive(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,8 @@ class Operation:
     cause: Cause | None = None
     problem: str = ""
     """Why it went back, in one sentence."""
+    rollout: str = ""
+    """The rollout that it is a stage of, or the way back of; empty: of none."""
 
     @property
     def environment(self) -> str:

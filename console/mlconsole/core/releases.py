@@ -89,6 +89,8 @@ class Release:
     """A revert's release equals an earlier one: its number."""
     operation: str | None = None
     skipped_gates: tuple[str, ...] = ()
+    rollout: str = ""
+    """The rollout that made it; empty: none did."""
 
     @property
     def name(self) -> str:

@@ -78,7 +78,10 @@ def title(alarm: Alarm, slices: Mapping[str, Sequence[str]] | None = None) -> st
     worst = alarm.worst
     known = (slices or {}).get(worst.endpoint, ())
     where = ", ".join(_value(one) for one in narrowed(worst, known))
-    if worst.question is Question.IDENTICAL:
+    if worst.question is Question.IDENTICAL and "" in worst.slices:
+        # All requests together are: a slice that is not named has had too few yet to be told.
+        told = "ALL PREDICTIONS IDENTICAL"
+    elif worst.question is Question.IDENTICAL:
         told = f"IDENTICAL PREDICTIONS in {where}" if where else "ALL PREDICTIONS IDENTICAL"
     elif worst.question is Question.SILENT:
         told = f"{where} fell silent" if where else "fell silent"

@@ -7,6 +7,7 @@ process of its own. Whoever asked only looks at how it goes.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,6 +37,9 @@ _CHECKED = 20.0
 """Seconds after an action within which its check has to come out well."""
 
 _TAIL = 4_000
+
+_SECRET = re.compile(r"TOKEN|SECRET|PASSW|KEY|WEBHOOK|URL|CREDENTIAL|AUTH", re.IGNORECASE)
+"""Names of environment variables whose values are nobody's business."""
 
 
 @dataclass(frozen=True)
@@ -136,10 +140,13 @@ def ask(
 
         require_trust(session, f"the action {name}")
     filled = checked_parameters(offered, parameters or {})
-    run = session.registry.ask_run(session.environment.name, name, filled, session.actor, alarm=alarm, probe=probe, reason=reason)
     watcher = session.registry.watcher(session.environment.name)
-    if watcher is None or not watcher.alive:
-        _in_a_process_of_its_own(session)
+    try:
+        run = session.registry.ask_run(session.environment.name, name, filled, session.actor, alarm=alarm, probe=probe, reason=reason)
+    finally:
+        # Also when it was asked for before: whoever should have carried it out may be gone.
+        if watcher is None or not watcher.alive:
+            _in_a_process_of_its_own(session)
     return view_of(run)
 
 
@@ -252,10 +259,18 @@ def _command(session: Session, own: ActionSettings, parameters: Mapping[str, str
         raise Unavailable(f"{own.name} took longer than its time limit of {duration(own.time_limit)} and was stopped.") from None
     reader.join(1.0)  # a grandchild may keep the pipe open; what was said so far is enough
     lines = [line.strip() for line in b"".join(tail).decode("utf-8", "replace").splitlines() if line.strip()]
-    last = lines[-1] if lines else ""
+    last = _without_secrets(lines[-1]) if lines else ""
     if code != 0:
         raise BackendError(f"{own.name} failed with code {code}{f': {last}' if last else ''}.")
     return last or "done"
+
+
+def _without_secrets(text: str) -> str:
+    """What a command said goes into the registry; what looks like a secret of ours does not (invariant 10)."""
+    for name, value in os.environ.items():
+        if len(value) >= 6 and _SECRET.search(name):
+            text = text.replace(value, "…")
+    return text
 
 
 def _drain(process: subprocess.Popen[bytes], tail: list[bytes]) -> None:

@@ -46,6 +46,9 @@ _RECENT = timedelta(days=1)
 _UNREADABLE = 60.0
 """Seconds without readable predictions after which nobody really watches: that pages."""
 
+_TOLD_BY = 60.0
+"""Seconds in which somebody has usually been told of an alarm; its reminders wait for that, for they say who it was."""
+
 _STALE_PROBE = 60.0
 """A sighting older than this, or than five intervals of its probe, tells nothing of now (s)."""
 
@@ -70,6 +73,8 @@ class HealthWatch:
         """Since when predictions can't be read (elapsed)."""
         self._first = True
         self._kept: dict[str, tuple[float, float, tuple[TrendView, ...]]] = {}
+        self._reminded: set[tuple[int, str]] = set()
+        """The alarms and second channels whose reminders are in the outbox."""
         self.minutes = 60.0
         """How long trends are."""
         self.drawn: set[str] | None = set()
@@ -244,12 +249,19 @@ class HealthWatch:
         later = [channel for channel in environment.channels.values() if channel.after_minutes is not None]
         if not later:
             return
+        now = self._session.clock.now()
         for alarm in registry.alarms(environment.name, open_only=True):
             if alarm.acknowledged is not None or alarm.state is not AlarmState.FIRING:
                 continue
+            told = any(one.kind == "told" for one in registry.alarm_events(alarm.number))
             for channel in later:
                 minutes = channel.after_minutes or 0.0
                 at = alarm.opened + timedelta(minutes=minutes)
+                # It says who was told before, and is put in before its time all the same: it goes out though the next look fails.
+                soon = now - alarm.opened < timedelta(seconds=min(_TOLD_BY, 60 * minutes)) and not told
+                if soon or (alarm.number, channel.name) in self._reminded:
+                    continue
+                self._reminded.add((alarm.number, channel.name))
                 notice = self._triaging.notice(alarm, "reminder", judged, evidence, probes, depends, waited=60 * minutes)
                 registry.enqueue(
                     environment.name,

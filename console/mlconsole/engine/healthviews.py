@@ -12,7 +12,7 @@ from mlconsole.core.verdicts import Verdict
 from mlconsole.engine.views import AnswerView, EndpointHealthView, FiguresView, FindingView, SliceView, WatcherView
 from mlconsole.registry import WatcherRow
 
-_ORDER = {Verdict.FAIL: 0, Verdict.ERROR: 1, Verdict.INCONCLUSIVE: 3, Verdict.NO_DATA: 2, Verdict.PASS: 4}
+_QUESTIONS = {question: place for place, question in enumerate(Question)}
 
 
 def moment_of(seconds: float | None) -> datetime | None:
@@ -92,7 +92,7 @@ def _title(health: EndpointHealth, alarm: Alarm | None, missing: Mapping[str, in
     """How it does in one or two words."""
     failing = health.failing
     if failing:
-        worst = failing[0]
+        worst = min(failing, key=lambda one: _QUESTIONS[one.question])
         where = worst.slice.partition("=")[2] or worst.slice
         whole = any(one.question is worst.question and not one.slice and not one.variant for one in failing)
         match worst.question:

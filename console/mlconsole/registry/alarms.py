@@ -11,6 +11,7 @@ from sqlmodel import Session, col, delete, or_, select
 from mlconsole.core import alarms as rules
 from mlconsole.core.alarms import Alarm, AlarmState, Finding, Settlement
 from mlconsole.core.health import Question
+from mlconsole.core.health import Question
 from mlconsole.core.models import Actor
 from mlconsole.core.text import neutralise
 from mlconsole.plugin.errors import UnknownName
@@ -198,9 +199,10 @@ def _row(session: Session, environment: str, number: int) -> AlarmTable:
 def _words(alarm: Alarm, key: str) -> str:
     kind, _, rest = key.partition(":")
     if kind == "opened":
-        return ", ".join(_found(one) for one in alarm.findings)
+        return "; ".join(_found(one) for one in alarm.findings)
     if kind == "joined":
-        return ", ".join(f"{where} {question}" for question, _, where in (one.partition(":") for one in rest.split(",")))
+        news = {tuple(one.split(":", 1)) for one in rest.split(",")}
+        return "; ".join(_found(one) for one in alarm.findings if (one.question.value, one.endpoint or one.subject) in news)
     return {
         "again": f"found again: {', '.join(_found(one) for one in alarm.findings if not one.well)}",
         "recovering": "nothing is found any more",
@@ -211,4 +213,6 @@ def _words(alarm: Alarm, key: str) -> str:
 def _found(finding: Finding) -> str:
     if finding.question is Question.WATCHER and finding.text:
         return neutralise(finding.text)
-    return neutralise(f"{finding.endpoint or finding.subject} {finding.question.value}".strip())
+    what = f"{finding.subject} failing" if finding.question is Question.DEPENDENCY else finding.question.value
+    where = f"{finding.endpoint}: " if finding.endpoint else ""
+    return neutralise(f"{where}{what}{f', {finding.text}' if finding.text else ''}")

@@ -114,7 +114,47 @@ def _health(connection: sqlite3.Connection) -> None:
             connection.execute(f"CREATE TRIGGER revised_{table}_{event.lower()} {when} BEGIN UPDATE revision SET number = number + 1; END")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _health)
+_ROLLOUTS = (
+    """CREATE TABLE rollout (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, environment TEXT NOT NULL, endpoint TEXT NOT NULL,
+        state TEXT NOT NULL, ended TEXT, body TEXT NOT NULL)""",
+    "CREATE UNIQUE INDEX rollout_claim ON rollout (environment, endpoint) WHERE ended IS NULL",
+    "CREATE INDEX rollout_endpoint ON rollout (environment, endpoint)",
+    """CREATE TABLE rollout_event (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, rollout TEXT NOT NULL REFERENCES rollout (id), at TEXT NOT NULL, kind TEXT NOT NULL,
+        "key" TEXT, text TEXT NOT NULL, UNIQUE (rollout, "key"))""",
+    """CREATE TABLE rollout_control (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, rollout TEXT NOT NULL REFERENCES rollout (id), wanted TEXT NOT NULL, reason TEXT NOT NULL,
+        actor TEXT NOT NULL, asked_at TEXT NOT NULL, done_at TEXT)""",
+    "CREATE INDEX rollout_control_rollout ON rollout_control (rollout)",
+    """CREATE TABLE rollout_driver (
+        rollout TEXT NOT NULL PRIMARY KEY REFERENCES rollout (id), token INTEGER NOT NULL, held BOOLEAN NOT NULL, holder TEXT NOT NULL,
+        place TEXT NOT NULL, pid INTEGER NOT NULL, boot TEXT NOT NULL, since TEXT NOT NULL, beat_at TEXT NOT NULL, beat REAL NOT NULL)""",
+    """CREATE TABLE approval_request (
+        number INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, environment TEXT NOT NULL, endpoint TEXT NOT NULL, plan TEXT NOT NULL,
+        rollout TEXT, effect TEXT NOT NULL, state TEXT NOT NULL, body TEXT NOT NULL)""",
+    "CREATE INDEX approval_request_endpoint ON approval_request (environment, endpoint)",
+    """CREATE TABLE approval (
+        request INTEGER NOT NULL REFERENCES approval_request (number), user TEXT NOT NULL, verdict TEXT NOT NULL, text TEXT NOT NULL,
+        at TEXT NOT NULL, actor TEXT NOT NULL, PRIMARY KEY (request, user))""",
+)
+
+
+_REVISED_TOO = ("rollout", "rollout_event", "rollout_control", "approval_request", "approval")
+"""As `_REVISED`, of the third migration; who drives a rollout is a sign of life."""
+
+
+def _rollouts(connection: sqlite3.Connection) -> None:
+    """Rollouts, what happened in them, what is asked of them, who drives them; requests for approval and what colleagues said."""
+    for statement in _ROLLOUTS:
+        connection.execute(statement)
+    for table in _REVISED_TOO:
+        for event in ("INSERT", "UPDATE", "DELETE"):
+            when = f'AFTER {event} ON "{table}"'
+            connection.execute(f"CREATE TRIGGER revised_{table}_{event.lower()} {when} BEGIN UPDATE revision SET number = number + 1; END")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _health, _rollouts)
 """Number n (from 1) leads from schema n-1 to n; each runs in one transaction and is never edited after its release."""
 
 

@@ -6,18 +6,21 @@ import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlmodel import Session, col, select
 
 from mlconsole.core.models import Actor, Json
-from mlconsole.core.text import neutralise
+from mlconsole.core.text import duration, neutralise
 from mlconsole.plugin.errors import Conflict, UnknownName
 from mlconsole.registry import here
 from mlconsole.registry.bodies import dump, load, moment
 from mlconsole.registry.parts import Part, clock_time, note_event
 from mlconsole.registry.tables import ActionRunTable
+
+WAITS = timedelta(minutes=10)
+"""So long a run waits for somebody to carry it out, while no other one is carried out."""
 
 
 class RunState(StrEnum):
@@ -150,9 +153,22 @@ class Runs(Part):
         return replace(run, state=RunState.FAILED, told=_lost(row)) if _is_lost(row) else run
 
     def _bury(self, session: Session, environment: str, now: datetime) -> None:
-        for row in _unfinished(session, environment):
+        """End what nobody will end any more. What was asked for long ago must not happen when somebody begins to watch at last."""
+        unfinished = _unfinished(session, environment)
+        runs = any(row.state == RunState.RUNNING.value and not _is_lost(row) for row in unfinished)
+        for row in unfinished:
+            run = load(ActionRun, row.body)
             if _is_lost(row):
-                _end(session, row, load(ActionRun, row.body), RunState.FAILED, _lost(row), now)
+                _end(session, row, run, RunState.FAILED, _lost(row), now)
+            elif run.state is RunState.ASKED and not runs and now - run.asked > WAITS:
+                _end(
+                    session,
+                    row,
+                    run,
+                    RunState.FAILED,
+                    f"Nobody carried it out within {duration(WAITS.total_seconds())}. It was not run.",
+                    now,
+                )
 
 
 def _unfinished(session: Session, environment: str) -> list[ActionRunTable]:

@@ -239,3 +239,83 @@ class RevisionTable(SQLModel, table=True):
     __tablename__ = "revision"
     id: int = Field(default=1, primary_key=True)
     number: int
+
+
+class RolloutTable(SQLModel, table=True):
+    """A rollout. While `ended` is None it is its endpoint's claim: there is one at most."""
+
+    __tablename__ = "rollout"
+    seq: int | None = Field(default=None, primary_key=True)
+    id: str
+    environment: str
+    endpoint: str
+    state: str
+    ended: str | None = None
+    body: str
+
+
+class RolloutEventTable(SQLModel, table=True):
+    """What happened in a rollout. `key` is unique within it, where there is one: the same thing is told once."""
+
+    __tablename__ = "rollout_event"
+    seq: int | None = Field(default=None, primary_key=True)
+    rollout: str
+    at: str
+    kind: str
+    key: str | None = None
+    text: str
+
+
+class RolloutControlTable(SQLModel, table=True):
+    """What people ask of a rollout, in the order in which they did; needs no lease."""
+
+    __tablename__ = "rollout_control"
+    seq: int | None = Field(default=None, primary_key=True)
+    rollout: str
+    wanted: str
+    reason: str
+    actor: str
+    asked_at: str
+    done_at: str | None = None
+
+
+class RolloutDriverTable(SQLModel, table=True):
+    """Who drives a rollout. The row stays when the driver ends, so that `token` rises for ever."""
+
+    __tablename__ = "rollout_driver"
+    rollout: str = Field(primary_key=True)
+    token: int
+    held: bool
+    holder: str
+    place: str
+    pid: int
+    boot: str
+    since: str
+    beat_at: str
+    beat: float
+
+
+class ApprovalRequestTable(SQLModel, table=True):
+    """A request for approval; `number` is what people say to each other, over all environments."""
+
+    __tablename__ = "approval_request"
+    number: int | None = Field(default=None, primary_key=True)
+    environment: str
+    endpoint: str
+    plan: str
+    rollout: str | None = None
+    effect: str
+    state: str
+    body: str
+
+
+class ApprovalTable(SQLModel, table=True):
+    """What one colleague said to a request."""
+
+    __tablename__ = "approval"
+    request: int = Field(primary_key=True)
+    user: str = Field(primary_key=True)
+    verdict: str
+    text: str
+    at: str
+    actor: str

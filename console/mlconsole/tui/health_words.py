@@ -95,7 +95,7 @@ def worst_of(one: EndpointHealthView) -> Span:
         return "–", DIM
     question = first.worst.question if first.worst else "errors"
     value = first.figures.same if question == "identical" else first.figures.errors
-    if not value and first.verdict == "pass":
+    if value is None or (not value and first.verdict == "pass"):
         return "–", DIM
     if question == "latency":
         return f"{value_of(first.slice)} {figure(first.figures.p95, 'ms')}", RED if first.verdict == "fail" else ""
