@@ -19,7 +19,9 @@ from tests.bench import (
     console_start,
     drills,
     false_pages,
+    health_screen,
     ingest,
+    judgement,
     killing,
     latency,
     memory,
@@ -45,8 +47,10 @@ MEASUREMENTS: Mapping[str, Measurement] = {
     "console-start": console_start.measure,
     "console-screen": console_screen.measure,
     "console-link": console_link.measure,
+    "health-screen": health_screen.measure,
     "false-pages": false_pages.measure,
     "drills": drills.measure,
+    "judgement": judgement.measure,
 }
 RESULTS = ROOT / "bench-results" / "latest.json"
 _SIGNS = {True: "✔", False: "✖", None: " "}

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from engine.conftest import ANNA, House
+from engine.dying import beside
+from engine.health_kit import HealthHouse, health_house
 from engine.kit import NAME, PLANS, deploy, lines, shift, told, whole
 from mlconsole.core.clock import SystemClock
 from mlconsole.core.errors import MLConsoleError
 from mlconsole.core.operations import OperationState, StepState
 from mlconsole.core.steps import Step
-from mlconsole.engine import changing, endpoints, planning
+from mlconsole.engine import acting, changing, endpoints, guarding, health, hosting, notifying, planning, watching
 from mlconsole.engine.backend import Backend
+from mlconsole.engine.session import Session
 from mlconsole.engine.views import Progress, State
 from mlconsole.plugin import errors
-from mlconsole.plugin.errors import Conflict
+from mlconsole.plugin.errors import Conflict, NotAllowed
 from mlconsole.plugin.roles import Order
 from mlconsole.plugin.simulator import Behaviour, Fault, FaultKind, Load, simulated_version, variant_of
 from mlconsole.registry import open_registry
@@ -250,3 +255,85 @@ def test_the_whole_release_is_read_back_and_not_only_its_steps(ready_house: Call
     assert not outcome.done
     assert "the live state is not what was asked for: variant v9: wanted none, found ready" in outcome.sentence
     whole(house, plan.id)
+
+
+# Health.
+
+
+@pytest.fixture
+def healthy(tmp_path: Path) -> HealthHouse:
+    """A house in which health is looked at, with alarm 1 open."""
+    house = health_house(tmp_path)
+    house.behaves("3", error_rate=1.0)
+    house.passes(30)
+    house.serve(30)
+    assert [one.number for one in house.watch().look().open_alarms] == [1]
+    return house
+
+
+def test_someone_is_watching_or_every_view_says_that_nobody_is(healthy: HealthHouse) -> None:
+    """Invariant 6: never begun, alive, ended, silent, killed; a command, the console's snapshots (also while nothing else changes)."""
+    console = watching.Watch(healthy.session())
+    reader = watching.Watch(healthy.session(read_only=True))
+
+    def told() -> set[bool]:
+        healthy.passes(20)  # longer than a quiet console waits between two looks at health
+        views = [health.look(healthy.session(read_only=True)).watcher, endpoints.whole(healthy.session(read_only=True)).watcher]
+        for watch in (console, reader):
+            for _ in range(2):
+                views.append(watch.take().status.watcher)
+        return {one.alive for one in views}
+
+    registry = healthy.session().registry
+    assert told() == {False}
+    token = registry.watch("staging", ANNA, os.getpid(), every=100.0)
+    assert told() == {True}
+    registry.unwatch("staging", token)
+    assert told() == {False}
+    registry.watch("staging", ANNA, os.getpid(), every=2.0)
+    healthy.passes(60)
+    assert told() == {False}, "it is there, and gives no sign of life"
+    pid = beside(healthy, lambda session: session.registry.watch("staging", ANNA, os.getpid(), every=1e6))
+    os.waitpid(pid, 0)
+    assert told() == {False}, "it promised much, and is gone"
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        lambda session: health.acknowledge(session, 1, "x"),
+        lambda session: health.close_by_hand(session, 1, "x"),
+        lambda session: acting.ask(session, "mend"),
+        acting.carry_out_asked,
+        lambda session: notifying.try_channel(session, "ops"),
+        lambda session: guarding.Guard(session, print),
+        lambda session: guarding.Guardian([session]),
+        lambda session: hosting.start(session, []),
+        lambda session: hosting.stop(session, 1 << 30),
+    ],
+    ids=["acknowledge", "close", "ask", "carry out", "trial", "guard", "guardian", "start", "stop"],
+)
+@pytest.mark.parametrize("by", ["session", "environment"])
+def test_whoever_may_only_look_does_nothing_about_health(healthy: HealthHouse, deed: Callable[[Session], object], by: str) -> None:
+    """Invariant 8: each of them asks the chokepoint before anything else, and nothing has happened."""
+    healthy.write(actions='  mend: {run: ["true"]}')
+    if by == "environment":
+        text = (healthy.root / "mlconsole.yaml").read_text()
+        (healthy.root / "mlconsole.yaml").write_text(text.replace("  staging:\n", "  staging:\n    read_only: true\n"))
+    before = everything(healthy)
+    with pytest.raises(NotAllowed, match="Read only"):
+        deed(healthy.session(read_only=by == "session"))
+    assert everything(healthy) == before
+    assert healthy.heard() == []
+
+
+def everything(house: HealthHouse) -> object:
+    """All that is in the registry about health."""
+    with open_registry(house.root / ".mlconsole" / "registry.db", clock=house.clock, read_only=True) as registry:
+        return (
+            registry.alarms("staging"),
+            registry.alarm_events(1),
+            registry.notices("staging"),
+            registry.runs("staging"),
+            registry.watcher("staging"),
+        )

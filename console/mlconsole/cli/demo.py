@@ -218,7 +218,7 @@ def _clean(run: Run, place: Path) -> None:
         session = run.open(environment)
         row = session.registry.watcher(environment.name)
         if row is not None and row.alive and row.holder.host == session.actor.host:
-            hosting.stop(session.clock, row.pid)  # first: it would see its servers die, and page
+            hosting.stop(session, row.pid)  # first: it would see its servers die, and page
             stopped += 1
         stopped += len(machine.down(session))
     with suppress(MLConsoleError):

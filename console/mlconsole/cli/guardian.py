@@ -66,9 +66,6 @@ def start(run: Run) -> None:
     if row is not None and row.alive:
         _told(run, {"pid": row.pid, "started": False}, f"Nothing to do: {row.holder} (pid {row.pid}) watches {session.environment.name}.")
         return
-    from mlconsole.engine.access import Deed
-
-    session.access.require(Deed.WATCH)
     pid = hosting.start(session, [run.shared.env] if run.shared.env else [])
     _told(run, {"pid": pid, "started": True}, f"✔ the guardian watches (pid {pid})")
     for text in hosting.ends_at_logout():
@@ -83,12 +80,13 @@ def stop(run: Run) -> None:
 
     session = run.session
     row = session.registry.watcher(session.environment.name)
-    if row is None or not row.alive:
+    left = row is not None and row.ended is None and row.holder.host == session.actor.host and hosting.is_guardian(row.pid)
+    if row is None or not (row.alive or left):
         _told(run, {"stopped": False}, "Nothing to do: nobody watches.")
         return
     if row.holder.host != session.actor.host:
         raise UsageError(f"The guardian runs on {row.holder.host} (pid {row.pid}). Nothing was done.", next="Stop it there.")
-    if not hosting.stop(session.clock, row.pid):
+    if not hosting.stop(session, row.pid):
         raise StillRunning(f"The guardian (pid {row.pid}) does not end.", next=f"kill -9 {row.pid}: the journal knows what it did.")
     _told(run, {"stopped": True, "pid": row.pid}, f"✔ the guardian (pid {row.pid}) ended. NOBODY WATCHES {session.environment.name}.")
 

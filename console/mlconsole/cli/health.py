@@ -31,7 +31,7 @@ def now(
 ) -> None:
     """Every endpoint by its worst slice; alarms and what would help; dependencies.
 
-    Exit 1 when something that pages is found, 6 when nothing could be read.
+    Exit 1 when something that pages is found (of ENDPOINT, where one is named), 6 when nothing could be read.
     """
     from mlconsole.engine.health import look
 
@@ -43,7 +43,7 @@ def now(
     else:
         for line in told(view, endpoint):
             run.say(line)
-    _leave(view)
+    _leave(view, endpoint)
 
 
 @command(app)
@@ -145,7 +145,7 @@ def affected(
         for one in found:
             run.emit({key: _time(value) if isinstance(value, datetime) else value for key, value in one.items()})
         return
-    writer = csv.writer(sys.stdout)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
     names: list[str] | None = None
     for one in found:
         if names is None:
@@ -220,7 +220,8 @@ def alarm_told(one: AlarmView, environment: str) -> list[str]:
         f" since {one.since.astimezone():%H:%M:%S}{state} · {who}"
     ]
     lines += [f"  {name:<11}{text}" for name, text in one.triage.lines]
-    lines.append(f"  {'revert':<11}{one.triage.revert}")
+    if one.triage.revert:
+        lines.append(f"  {'revert':<11}{one.triage.revert}")
     if one.triage.fix:
         lines.append(f"  {'fix':<11}mlconsole action run {one.triage.fix} --env {environment}   {one.triage.fix_told}".rstrip())
     if one.triage.ordinary:
@@ -290,10 +291,15 @@ def _in_a_line(view: HealthView) -> str:
     return " · ".join(parts) or "no endpoint yet"
 
 
-def _leave(view: HealthView) -> None:
-    if any(one.verdict == "fail" for one in view.endpoints) or any(one.state == "firing" for one in view.alarms):
+def _leave(view: HealthView, endpoint: str | None) -> None:
+    shown = [one for one in view.endpoints if endpoint in (None, one.endpoint)]
+    firing = [
+        one for one in view.open_alarms if one.state == "firing" and (endpoint is None or not one.endpoints or endpoint in one.endpoints)
+    ]
+    if firing or any(one.verdict == "fail" for one in shown):
         raise typer.Exit(1)
-    if view.trouble and not view.endpoints:
+    # Of what is not known nobody may think that it is well.
+    if view.trouble and all(one.verdict == "no_data" for one in shown):
         raise typer.Exit(6)
 
 

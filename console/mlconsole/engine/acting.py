@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _TIME_LIMIT = 60.0
 """Seconds that an action may take which says nothing else."""
 
+_BEGINS = 3.0
+"""Seconds within which somebody alive begins with what was asked for."""
+
 _CHECKED = 20.0
 """Seconds after an action within which its check has to come out well."""
 
@@ -157,12 +160,18 @@ def wait(session: Session, run_id: str, timeout: float) -> ActionRunView:
         StillRunning: it goes on after `timeout` seconds.
     """
     began = session.clock.elapsed()
+    helped = False
     while True:
         run = session.registry.run(run_id)
         if run is None:
             raise UnknownName(f"There is no run {run_id}.", next="mlconsole action runs shows them.")
         if run.ended is not None or run.state == "failed":
             return view_of(run)
+        if run.state == "asked" and not helped and session.clock.elapsed() - began > _BEGINS:
+            watcher = session.registry.watcher(session.environment.name)
+            if watcher is None or not watcher.alive:  # the guardian that was to do it has died since
+                helped = True
+                _in_a_process_of_its_own(session)
         if session.clock.elapsed() - began > timeout:
             raise StillRunning(
                 f"{run.action} still runs after {duration(timeout)} (run {run_id}).", next="mlconsole action runs shows how it goes."
@@ -171,7 +180,12 @@ def wait(session: Session, run_id: str, timeout: float) -> ActionRunView:
 
 
 def carry_out_asked(session: Session) -> list[ActionRunView]:
-    """Run what was asked for and nobody has begun yet, one after the other; how each went."""
+    """Run what was asked for and nobody has begun yet, one after the other; how each went.
+
+    Raises:
+        NotAllowed: read only.
+    """
+    session.access.require(Deed.ACT)
     ended = []
     while (run := session.registry.claim_run(session.environment.name, session.actor)) is not None:
         ended.append(_carry_out(session, run))

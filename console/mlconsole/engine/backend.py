@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mlconsole.core.clock import Clock
 from mlconsole.core.live import Live, Transition
 from mlconsole.core.models import Json
 from mlconsole.core.releases import Content
 from mlconsole.core.steps import Step, in_order
+from mlconsole.core.text import duration, neutralise
 from mlconsole.core.transitions import check_limits
 from mlconsole.engine.calls import Calls
 from mlconsole.plugin import Context, Plugin
-from mlconsole.plugin.errors import MLConsoleError, NotFound, Refused, UsageError
+from mlconsole.plugin.errors import BackendError, MLConsoleError, NotFound, Refused, Unavailable, UsageError
 from mlconsole.plugin.roles import (
     Action,
     Actions,
@@ -39,8 +41,16 @@ from mlconsole.plugin.roles import (
 )
 from mlconsole.workspace import Environment, Workspace, options_for
 
+T = TypeVar("T")
+
 _READ, _CHANGE = 10.0, 30.0
 """Seconds after which a reading call counts as not answered, and a changing one as unknown."""
+_AT_ONCE = 16
+"""Endpoints that are described side by side."""
+
+_RESTS = 30.0
+"""Seconds for which predictions are not asked for again after they did not answer: a look must not wait for them each time."""
+
 _WORSE = {Transition.SETTLED: 0, Transition.IN_PROGRESS: 1, Transition.FAILED: 2}
 
 
@@ -52,6 +62,10 @@ class Backend:
         self._workspace, self._environment, self._plugins, self._clock = workspace, environment, plugins, clock
         self._roles: dict[str, Any] = {}
         self._calls = Calls(f"{self.name} ({environment.name})")
+        self._describing: dict[str, Future[Live | MLConsoleError]] = {}
+        """Endpoints that are being described just now."""
+        self._predictions: Predictions | None = None
+        self._at_once = threading.BoundedSemaphore(_AT_ONCE)
 
     # What it can express, and what would be done: pure.
 
@@ -114,19 +128,43 @@ class Backend:
             reason="; ".join(dict.fromkeys(reason for reason in (live.reason, report.reason) if reason)),
         )
 
-    def describe_all(self, endpoints: Sequence[str]) -> dict[str, Live | MLConsoleError]:
-        """Several endpoints side by side; one that can't be described gives its error and holds nobody up."""
+    def describe_all(self, endpoints: Sequence[str], *, patience: float | None = None) -> dict[str, Live | MLConsoleError]:
+        """Several endpoints side by side; one that can't be described gives its error and holds nobody up.
 
-        def one(endpoint: str) -> Live | MLConsoleError:
-            try:
-                return self.describe(endpoint)
-            except MLConsoleError as error:
-                return error
+        With `patience` (s) nobody is waited for longer: what has not answered by then is told as such, and its answer counts for the next
+        time. Without it, each is waited for until its own deadline.
+        """
+        if len(endpoints) < 2 and patience is None:
+            return {endpoint: self._described(endpoint) for endpoint in endpoints}
+        asked: dict[str, Future[Live | MLConsoleError]] = {}
+        for endpoint in endpoints:
+            if endpoint not in self._describing:
+                self._describing[endpoint] = Future()
+                thread = threading.Thread(target=self._describe_into, args=(endpoint, self._describing[endpoint]), daemon=True)
+                thread.start()
+            asked[endpoint] = self._describing[endpoint]
+        wait(asked.values(), timeout=patience)
+        found: dict[str, Live | MLConsoleError] = {}
+        for endpoint, future in asked.items():
+            if future.done():
+                found[endpoint] = future.result()
+                self._describing.pop(endpoint, None)
+            else:
+                text = f"{self.name} has not answered for {endpoint} within {duration(patience or 0.0)}."
+                found[endpoint] = Unavailable(text, next="It is waited for, and asked again by itself; nothing was changed.")
+        return found
 
-        if len(endpoints) < 2:
-            return {endpoint: one(endpoint) for endpoint in endpoints}
-        with ThreadPoolExecutor(max_workers=4) as pool:
-            return dict(zip(endpoints, pool.map(one, endpoints), strict=True))
+    def _describe_into(self, endpoint: str, future: Future[Live | MLConsoleError]) -> None:
+        with self._at_once:
+            future.set_result(self._described(endpoint))
+
+    def _described(self, endpoint: str) -> Live | MLConsoleError:
+        try:
+            return self.describe(endpoint)
+        except MLConsoleError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - whatever an adapter gives that can't be put together is no answer
+            return BackendError(f"What {self.name} says of {endpoint} can't be read: {type(error).__name__}: {neutralise(str(error))}.")
 
     def logs(self, endpoint: str, variant: str, lines: int) -> Sequence[str]:
         """The last lines that a variant wrote."""
@@ -152,7 +190,11 @@ class Backend:
     def predictions(self) -> Predictions | None:
         """The role that reads predictions, with deadlines; None where there is none."""
         role: Predictions | None = self._role("predictions")
-        return _Timed(role, self._calls) if role is not None else None
+        if role is None:
+            return None
+        if self._predictions is None:
+            self._predictions = _Timed(role, self._calls, self._clock)
+        return self._predictions
 
     def attended(self, look: Callable[[], None]) -> AbstractContextManager[None]:
         """While in it, `look` is called at least every second while this thread waits for the backend; what it raises ends the waiting."""
@@ -249,14 +291,30 @@ class Backend:
 class _Timed:
     """A predictions role whose calls have deadlines."""
 
-    def __init__(self, role: Predictions, calls: Calls) -> None:
-        self._predictions, self._calls = role, calls
+    def __init__(self, role: Predictions, calls: Calls, clock: Clock) -> None:
+        self._predictions, self._calls, self._clock = role, calls, clock
+        self._silent: float | None = None
+        """When it did not answer in time (elapsed)."""
 
     def cursor_at(self, time: Any) -> str:
-        return self._calls.ask("finding predictions", lambda: self._predictions.cursor_at(time), deadline=_READ)
+        return self._asked("finding predictions", lambda: self._predictions.cursor_at(time), _READ)
 
     def read(self, cursor: str, limit: int = 10_000) -> Page:
-        return self._calls.ask("reading predictions", lambda: self._predictions.read(cursor, limit), deadline=30.0)
+        return self._asked("reading predictions", lambda: self._predictions.read(cursor, limit), 30.0)
+
+    def _asked(self, what: str, call: Callable[[], T], deadline: float) -> T:
+        now = self._clock.elapsed()
+        if self._silent is not None and now - self._silent < _RESTS:
+            text = f"Predictions did not answer {duration(now - self._silent)} ago ({what})."
+            raise Unavailable(text, next="They are asked again by themselves.")
+        try:
+            result = self._calls.ask(what, call, deadline=deadline)
+        except Unavailable:
+            # Only one that hangs costs time: one that says at once that it can't is asked again at once.
+            self._silent = self._clock.elapsed() if self._clock.elapsed() - now >= deadline else None
+            raise
+        self._silent = None
+        return result
 
 
 def state_folder(workspace: Workspace) -> Path:

@@ -36,14 +36,14 @@ class Look:
     trouble: MLConsoleError | None = None
 
 
-def look(session: Session, names: Sequence[str]) -> Look:
-    """Ask the backend for these endpoints, and for those that it has beyond them."""
+def look(session: Session, names: Sequence[str], *, patience: float | None = None) -> Look:
+    """Ask the backend for these endpoints, and for those that it has beyond them; for `patience` seconds at most, where it is given."""
     try:
         names = [*names, *(name for name in session.backend.list() if name not in names)]
     except BackendError as error:
         # Anything else is ours to mend first: a plugin that is not there, options that are wrong.
         return Look(dict.fromkeys(names, error), error)
-    return Look(session.backend.describe_all(names))
+    return Look(session.backend.describe_all(names, patience=patience))
 
 
 def overview(

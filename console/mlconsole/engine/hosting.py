@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlconsole.engine.access import Deed
 from mlconsole.plugin.errors import MLConsoleError, Refused, Unavailable, UsageError
 
 if TYPE_CHECKING:
-    from mlconsole.core.clock import Clock
     from mlconsole.engine.session import Session
     from mlconsole.workspace import Workspace
 
@@ -135,7 +135,9 @@ def start(session: Session, environments: Sequence[str]) -> int:
 
     Raises:
         Unavailable: it did not come up; with its last line.
+        NotAllowed: read only.
     """
+    session.access.require(Deed.WATCH)
     workspace = session.workspace
     log = workspace.root / ".mlconsole" / "guardian.log"
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -166,8 +168,13 @@ def start(session: Session, environments: Sequence[str]) -> int:
     raise Unavailable("The guardian did not come up.", next=f"Its log is {log}.")
 
 
-def stop(clock: Clock, pid: int) -> bool:
-    """End a guardian of this host; whether it is gone."""
+def stop(session: Session, pid: int) -> bool:
+    """End a guardian of this host; whether it is gone.
+
+    Raises:
+        NotAllowed: read only.
+    """
+    session.access.require(Deed.WATCH)
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
     began = time.monotonic()
@@ -178,8 +185,17 @@ def stop(clock: Clock, pid: int) -> bool:
             os.kill(pid, 0)
         except ProcessLookupError:
             return True
-        clock.sleep(0.05)
+        session.clock.sleep(0.05)
     return False
+
+
+def is_guardian(pid: int) -> bool:
+    """Whether that process of this host is a guardian: one that gives no sign of life any more may still be there."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        words = (_asked("ps", "-o", "command=", "-p", str(pid)) or "").split()
+    return "guardian" in words and "mlconsole" in words
 
 
 def _systemctl(*words: str) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlconsole.core.text import neutralise
 from mlconsole.core.wording import clock
+from mlconsole.engine.access import Deed
 from mlconsole.plugin.errors import InvalidRequest, MLConsoleError, Refused
 from mlconsole.plugin.roles import Notice, Notifier
 
@@ -68,7 +69,9 @@ def try_channel(session: Session, name: str) -> None:
 
     Raises:
         BackendError: what the channel said.
+        NotAllowed: read only.
     """
+    session.access.require(Deed.WATCH)
     settings = session.environment.channels[name]
     notifier: Notifier = session.made(settings, "notifier")
     title = f"{session.workspace.name} {session.environment.name}: a trial of this channel, nothing is wrong"

@@ -20,7 +20,7 @@ from mlconsole.core.releases import Content, Release, Standing, describe_content
 from mlconsole.core.summaries import Summary
 from mlconsole.core.text import duration, neutralise
 from mlconsole.core.transitions import revert_target
-from mlconsole.core.triage import Triage, triage
+from mlconsole.core.triage import Triage, title, triage
 from mlconsole.core.verdicts import Verdict
 from mlconsole.engine.healthviews import finding_view, moment_of
 from mlconsole.engine.remembering import Memory
@@ -153,7 +153,7 @@ class Triaging:
         now = session.clock.now()
         endpoints = {name: self._endpoint(name, alarm, judged.get(name), evidence[name]) for name in alarm.endpoints if name in evidence}
         recent = self._memory.get("operations", lambda: session.registry.operations(session.environment.name, limit=20))
-        return triage(
+        told = triage(
             Facts(
                 alarm=alarm,
                 now=now,
@@ -169,6 +169,17 @@ class Triaging:
                 well=sum(1 for health in judged.values() if health.verdict is Verdict.PASS),
             )
         )
+        if endpoints or not alarm.endpoints:
+            return told
+        # Nobody looked just now (a list, somebody acknowledges): it is called as when it was found, and what would help is not known.
+        known = {name: self._slices(name) for name in alarm.endpoints}
+        return replace(told, title=title(alarm, known), revert_helps=None, revert="")
+
+    def _slices(self, endpoint: str) -> tuple[str, ...]:
+        """All slices of an endpoint that were ever seen."""
+        store, environment = self._session.observations, self._session.environment.name
+        labels = self._memory.get(("labels", endpoint), lambda: store.labels(environment, endpoint))
+        return tuple(f"{key}={value}" for key, values in labels.items() for value in values)
 
     def _endpoint(self, name: str, alarm: Alarm, health: EndpointHealth | None, evidence: Evidence) -> EndpointFacts:
         session = self._session

@@ -34,6 +34,9 @@ _FULL = 30.0
 _MANY = 500
 """From so many versions on the first look takes those that were known last time, and the second one reads them."""
 
+_PATIENCE = 3.0
+"""Seconds that a look waits for any endpoint: one that hangs must not hold up the rows of the others."""
+
 _KEEP = 3.0
 """Seconds between two snapshots on disk while only figures move."""
 
@@ -152,7 +155,7 @@ class Watch:
             since = {name: session.registry.traffic_since(session.environment.name, name) for name in names}
         began = session.clock.elapsed()
         observed = self._observe(names, since)
-        looked = look(session, names)
+        looked = look(session, names, patience=_PATIENCE)
         unanswered = not self._arrived and not any(tally.recent for tally in self._tallies.values())
         still = before is not None and unwritten and unanswered and looked == before.looked
         health, told = self._look_at_health(looked, quiet=still)

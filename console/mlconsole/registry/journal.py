@@ -12,7 +12,9 @@ from mlconsole.core.operations import LEGAL_EXITS, Cause, Lease, Operation, Oper
 from mlconsole.core.plans import Plan
 from mlconsole.core.releases import Content, Release, Standing
 from mlconsole.plugin.errors import Conflict, Locked, PlanOutdated, UnknownName
+from mlconsole.registry.approvals import Permit, spend
 from mlconsole.registry.bodies import dump, load, moment
+from mlconsole.registry.claims import admit
 from mlconsole.registry.parts import Part, endpoint_row, held_row, make_live, release_row, steps_of, unfinished_on
 from mlconsole.registry.plans import plan_row
 from mlconsole.registry.tables import ControlTable, OperationTable, PlanTable, ReleaseTable, StepTable
@@ -21,13 +23,27 @@ from mlconsole.registry.tables import ControlTable, OperationTable, PlanTable, R
 class Journal(Part):
     """Every change, from its intent to its end."""
 
-    def start_operation(self, plan: Plan, actor: Actor, lease: Lease, revert_to: Content, revert_to_release: int | None) -> Operation:
+    def start_operation(
+        self,
+        plan: Plan,
+        actor: Actor,
+        lease: Lease,
+        revert_to: Content,
+        revert_to_release: int | None,
+        *,
+        rollout: str = "",
+        driver: int = 0,
+        supersedes: str = "",
+        approval: Permit | None = None,
+    ) -> Operation:
         """Begin the one operation that this plan may have: its release gets a number and is pending, its revert target is stored.
 
-        The plan is kept if it was not yet.
+        The plan is kept if it was not yet. A change of a `rollout` shows its newest `driver`'s token. On an endpoint that is in a rollout
+        others may only go back, or say which rollout they supersede: that ends it. With `approval` that is used up by it.
 
         Raises:
-            Conflict: the lease is not the newest any more, or not of this plan's scope.
+            Conflict: the lease is not the newest any more, or not of this plan's scope; the endpoint's claim does not let it begin; the
+                approval does not hold.
             PlanOutdated: the plan was run before.
             Locked: another change of the scope is not at its end.
         """
@@ -43,8 +59,12 @@ class Journal(Part):
                     f"{plan.scope} has a change that is not at its end ({other.id}). Nothing was changed.",
                     next=f"Finish it one way or the other first: mlconsole recover --env {plan.environment}.",
                 )
-            release = self._pending(session, plan, actor)
-            operation = Operation(plan.id, plan, release.number, revert_to, revert_to_release, self._clock.now(), actor)
+            now = self._clock.now()
+            admit(session, plan, actor, now, rollout=rollout, driver=driver, supersedes=supersedes)
+            if approval is not None:
+                spend(session, approval, plan.environment, plan.endpoint, plan.id, now)
+            release = self._pending(session, plan, actor, rollout)
+            operation = Operation(plan.id, plan, release.number, revert_to, revert_to_release, now, actor, rollout=rollout)
             session.add(
                 OperationTable(
                     id=operation.id,
@@ -236,7 +256,7 @@ class Journal(Part):
                 f"Plan {plan.id} was run already; a plan runs once. Nothing was changed.", next=f"Make it again: {plan.command}"
             )
 
-    def _pending(self, session: Session, plan: Plan, actor: Actor) -> Release:
+    def _pending(self, session: Session, plan: Plan, actor: Actor, rollout: str) -> Release:
         endpoint = endpoint_row(session, plan.environment, plan.endpoint)
         endpoint.last_number += 1
         session.add(endpoint)
@@ -253,6 +273,7 @@ class Journal(Part):
             equals=plan.equals,
             operation=plan.id,
             skipped_gates=plan.skipped_gates,
+            rollout=rollout,
         )
         session.add(
             ReleaseTable(

@@ -9,21 +9,25 @@ from sqlmodel import select
 
 from mlconsole.core.clock import Clock
 from mlconsole.registry.alarms import Alarms
+from mlconsole.registry.approvals import Approvals
 from mlconsole.registry.database import Database, open_database
+from mlconsole.registry.drivers import Drivers
 from mlconsole.registry.journal import Journal
 from mlconsole.registry.leases import Leases
 from mlconsole.registry.outbox import Outbox
 from mlconsole.registry.plans import Plans
 from mlconsole.registry.probes import Probes
 from mlconsole.registry.releases import Releases
+from mlconsole.registry.rollouts import Rollouts
 from mlconsole.registry.runs import Runs
 from mlconsole.registry.tables import RevisionTable
 from mlconsole.registry.versions import Versions
 from mlconsole.registry.watchers import Watchers
 
 
-class Registry(Versions, Releases, Plans, Journal, Leases, Alarms, Outbox, Watchers, Runs, Probes):
-    """Versions, releases, plans, the journal, leases and control; alarms, the outbox, watchers, runs of actions and probes.
+class Registry(Versions, Releases, Plans, Journal, Leases, Alarms, Outbox, Watchers, Runs, Probes, Rollouts, Drivers, Approvals):
+    """Versions, releases, plans, the journal, leases and control; alarms, the outbox, watchers, runs of actions and probes; rollouts, their
+    drivers, approvals.
 
     Usable from several threads, not across a fork.
 
@@ -44,8 +48,8 @@ class Registry(Versions, Releases, Plans, Journal, Leases, Alarms, Outbox, Watch
         return bool(self._database.why_read_only)
 
     def revision(self) -> int:
-        """A number that rises whenever versions, releases, changes, alarms, actions or what probes found are written; not with signs of
-        life, locks and figures. Whoever looks again and again sees by it that there is nothing to be read anew.
+        """A number that rises whenever versions, releases, changes, rollouts, approvals, alarms, actions or what probes found are written;
+        not with signs of life, locks and figures. Whoever looks again and again sees by it that there is nothing to be read anew.
         """
         return self._database.read(lambda session: session.exec(select(RevisionTable.number)).one())
 

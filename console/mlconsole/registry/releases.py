@@ -12,6 +12,7 @@ from mlconsole.core.releases import Release, ReleaseKind, Standing
 from mlconsole.core.steps import Phase
 from mlconsole.plugin.errors import Conflict
 from mlconsole.registry.bodies import dump, from_moment, load
+from mlconsole.registry.claims import admit_kept
 from mlconsole.registry.parts import EndpointRow, Part, Recorded, endpoint_row, make_live, recorded, release_row
 from mlconsole.registry.tables import EndpointTable, OperationTable, ReleaseTable, StepTable
 
@@ -45,13 +46,15 @@ class Releases(Part):
         """The release that the endpoint should be now, or None when we know of none."""
         return self._database.read(lambda session: _live(session, environment, endpoint))
 
-    def adopt(self, release: Release, *, former: Standing = Standing.PAST) -> Release:
+    def adopt(self, release: Release, *, former: Standing = Standing.PAST, supersedes: str = "") -> Release:
         """Write down what is there already (*as found*, *kept*) as the live release; returned with the number that it got.
 
         The release that was live gets the standing `former`. *As found* written twice (by two consoles at once) is one release.
 
+        On an endpoint that is in a rollout only with `supersedes`: that ends it.
+
         Raises:
-            Conflict: a change of that endpoint is not at its end; what is there belongs to that.
+            Conflict: a change of that endpoint is not at its end, and what is there belongs to that; or it is in a rollout.
         """
 
         def work(session: Session) -> Release:
@@ -70,6 +73,8 @@ class Releases(Part):
             live = _live(session, release.environment, release.endpoint)
             if release.kind is ReleaseKind.AS_FOUND and live is not None and live.release.content == release.content:
                 return live.release
+            who = f"{release.actor}: {release.kind}"
+            admit_kept(session, release.environment, release.endpoint, who, self._clock.now(), supersedes)
             endpoint = endpoint_row(session, release.environment, release.endpoint)
             endpoint.last_number += 1
             numbered = replace(release, number=endpoint.last_number)

@@ -8,10 +8,14 @@ UNKNOWN = "?"
 
 
 def share(value: float | None) -> str:
-    """`0.2 %`, `3 %`, `100 %`."""
+    """`0.2 %`, `3 %`, `100 %`; never 100 or 0 for what only nearly is."""
     if value is None:
         return UNKNOWN
     percent = 100 * value
+    if 0 < percent < 0.05:
+        return "< 0.1 %"
+    if 99.5 <= percent < 100:
+        return f"{percent:.1f} %" if percent < 99.95 else "> 99.9 %"
     return f"{percent:.0f} %" if percent >= 10 or abs(percent - round(percent)) < 0.05 else f"{percent:.1f} %"
 
 

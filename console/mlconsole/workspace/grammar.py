@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlconsole.core.health import PAGES, Question
 from mlconsole.core.health import Settings as HealthSettings
+from mlconsole.core.policies import BLUE_GREEN, CAREFUL, AtDeadline, OnFail
+from mlconsole.core.policy_lint import ANSWERABLE, INFORMING
 from mlconsole.plugin import KINDS, ROLES
 from mlconsole.plugin.options import Kind, Option, json_schema
 
@@ -115,6 +117,77 @@ ACTION = (
     Option("environments", Kind.LIST, "where it is offered; left out, everywhere", of=Option("", Kind.NAME, "an environment")),
 )
 
+FREEZE = (
+    Option("from", Kind.ANY, "when it begins: 2026-11-27T18:00, in local time or with an offset", required=True),
+    Option("until", Kind.ANY, "when it ends, written alike", required=True),
+    Option("reason", Kind.TEXT, "why", default=""),
+    Option("by", Kind.TEXT, "who wants it", default=""),
+)
+
+STAGE = (
+    Option("share", Kind.NUMBER, "the new variant's share in percent", required=True, minimum=0, maximum=100),
+    Option("wait", Kind.NUMBER, "seconds that it stays there at least", minimum=0),
+    Option("evidence", Kind.INTEGER, "how many of its requests the guards need before they pass", minimum=0),
+)
+"""A stage in full; a share alone is short for one with the policy's wait and evidence."""
+
+GROWTHS = ("linear", "exponential")
+
+GROWTH = (
+    Option("kind", Kind.TEXT, "how the shares grow: 20, 40, 60, … or 10, 20, 40, …", required=True, choices=GROWTHS),
+    Option("factor", Kind.NUMBER, "the first share, in percent", required=True, minimum=0.01, maximum=100),
+)
+
+SHADOW = (
+    Option("sample", Kind.NUMBER, "how many of the requests are copied, in percent", default=100, minimum=0.01, maximum=100),
+    Option("wait", Kind.NUMBER, "seconds that it lasts at least", default=1800, minimum=0),
+    Option("evidence", Kind.INTEGER, "how many pairs are needed", default=300, minimum=0),
+)
+
+GUARD = (
+    Option(
+        "question",
+        Kind.TEXT,
+        "which of health's questions it asks of the new variant; left out, the guard's name says it",
+        choices=tuple(str(question) for question in Question if question in ANSWERABLE | INFORMING),
+    ),
+    Option("probe", Kind.NAME, "the probe that it asks"),
+    Option("golden", Kind.NAME, "the model whose golden queries it asks again"),
+    Option("action", Kind.NAME, "the action that has to end well"),
+    Option("limit", Kind.NUMBER, "an absolute limit; shares go from 0 to 1"),
+    Option("margin", Kind.NUMBER, "how much worse than the stable variant it may be; shares go from 0 to 1", minimum=0),
+    Option("slice_margin", Kind.NUMBER, "the same for one slice", minimum=0),
+    Option("by_slice", Kind.FLAG, "whether each slice is asked for itself"),
+    Option("dry_run", Kind.FLAG, "it is measured and shown, and neither holds nor goes back", default=False),
+)
+
+POLICY = (
+    Option(
+        "preset",
+        Kind.TEXT,
+        "the policy that this one is like where it says nothing",
+        default=CAREFUL.name,
+        choices=(CAREFUL.name, BLUE_GREEN.name),
+    ),
+    Option(
+        "stages", Kind.LIST, "the shares of the new variant one after the other", of=Option("", Kind.ANY, "a share in percent, or a stage")
+    ),
+    Option("growth", Kind.GROUP, "the shares by a rule, in place of stages", fields=GROWTH),
+    Option("wait", Kind.NUMBER, "seconds that each stage lasts at least", minimum=0),
+    Option("evidence", Kind.INTEGER, "how many of the new variant's requests the guards of each stage need", minimum=0),
+    Option("shadow", Kind.GROUP, "a stage of copies before all others", fields=SHADOW),
+    Option("bake", Kind.NUMBER, "seconds after the last stage in which the old variant stands by and guards still decide", minimum=0),
+    Option(
+        "guards", Kind.MAP, "what is asked in every stage; left out, the usual guards", of=Option("", Kind.GROUP, "a guard", fields=GUARD)
+    ),
+    Option("order", Kind.LIST, "slices that get it one after the other: values of the only slice, or KEY=VALUE", of=_TEXTS),
+    Option("on_fail", Kind.TEXT, "what goes back when a slice fails", default=str(OnFail.ALL), choices=tuple(OnFail)),
+    Option("deadline", Kind.NUMBER, "seconds from the start until all requests have to be the new variant's", minimum=1),
+    Option("at_deadline", Kind.TEXT, "what happens then", default=str(AtDeadline.HOLD), choices=tuple(AtDeadline)),
+    Option("stop_old", Kind.FLAG, "the old variant is taken away after the bake", default=False),
+    Option("dry_run", Kind.FLAG, "it holds where it would go back", default=False),
+)
+
 ENVIRONMENT = (
     Option("production", Kind.FLAG, "changes want names typed; left out, it is true for production, prod and live"),
     Option("read_only", Kind.FLAG, "nothing can be changed from here", default=False),
@@ -132,6 +205,7 @@ ENVIRONMENT = (
         "name → what an application logged of its own requests",
         of=Option("", Kind.GROUP, "a log", fields=APPLICATION_LOG),
     ),
+    Option("freeze", Kind.LIST, "when nothing goes forward", of=Option("", Kind.GROUP, "a freeze window", fields=FREEZE)),
 )
 
 MODEL = (
@@ -152,6 +226,7 @@ ENDPOINT = (
     Option("description", Kind.TEXT, "one line for people", default=""),
     Option("depends_on", Kind.LIST, "the probes of what it can't do without", of=Option("", Kind.ANY, "a probe, or {probe, versions}")),
     Option("health", Kind.GROUP, "what its health is judged by", fields=HEALTH),
+    Option("policy", Kind.NAME, "the policy that its rollouts go by", default=CAREFUL.name),
 )
 
 WORKSPACE = (
@@ -167,6 +242,7 @@ WORKSPACE = (
     Option("models", Kind.MAP, "name → where its files are", of=Option("", Kind.GROUP, "a model", fields=MODEL)),
     Option("endpoints", Kind.MAP, "name → which model it serves", of=Option("", Kind.GROUP, "an endpoint", fields=ENDPOINT)),
     Option("actions", Kind.MAP, "name → what can be done by hand, or as a repair", of=Option("", Kind.GROUP, "an action", fields=ACTION)),
+    Option("policies", Kind.MAP, "name → how a rollout goes", of=Option("", Kind.GROUP, "a policy", fields=POLICY)),
 )
 
 _NAMES = {"pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$"}
@@ -182,7 +258,7 @@ def schema(plugins: Iterable[Plugin] = ()) -> Mapping[str, Json]:
     properties = result["properties"]
     environment = properties["environments"]["additionalProperties"]["properties"]
     for named in (
-        *(properties[group] for group in ("environments", "models", "endpoints", "actions")),
+        *(properties[group] for group in ("environments", "models", "endpoints", "actions", "policies")),
         *(environment[group] for group in ("probes", "notify", "application_logs")),
     ):
         named["propertyNames"] = _NAMES
@@ -193,6 +269,13 @@ def schema(plugins: Iterable[Plugin] = ()) -> Mapping[str, Json]:
     golden["oneOf"] = [path, {"type": "object", "additionalProperties": path}]
     dependency = properties["endpoints"]["additionalProperties"]["properties"]["depends_on"]["items"]
     dependency["oneOf"] = [{"type": "string", "minLength": 1}, json_schema(DEPENDENCY)]
+    policy = properties["policies"]["additionalProperties"]
+    # As with models, a policy or a guard may be left empty behind its name: `identical: `.
+    policy["type"] = policy["properties"]["guards"]["additionalProperties"]["type"] = ["object", "null"]
+    policy["not"] = {"required": ["stages", "growth"]}
+    policy["properties"]["stages"]["items"]["oneOf"] = [{"type": "number", "exclusiveMinimum": 0, "maximum": 100}, json_schema(STAGE)]
+    for moment in ("from", "until"):
+        environment["freeze"]["items"]["properties"][moment]["type"] = "string"
     properties["actions"]["additionalProperties"]["oneOf"] = [{"required": ["uses"]}, {"required": ["run"]}]
     plugins = tuple(plugins)
     known = {plugin.name: json_schema(plugin.options) for plugin in plugins if set(plugin.factories) - set(KINDS) or not plugin.factories}

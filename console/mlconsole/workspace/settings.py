@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlconsole.core.errors import UnknownName
+from mlconsole.core.freezes import FreezeWindow
 from mlconsole.core.health import Settings as HealthSettings
+from mlconsole.core.policies import BLUE_GREEN, CAREFUL, Policy
 from mlconsole.core.text import did_you_mean, neutralise
 from mlconsole.plugin import ROLES, Plugin
 from mlconsole.plugin.validation import Located, Problems, Sort, check, empty_map, shown
@@ -32,6 +34,7 @@ from mlconsole.workspace.health import (
     check_named,
     refuse_secrets,
 )
+from mlconsole.workspace.policies import build_freezes, build_policies
 from mlconsole.workspace.reading import called, read_yaml
 
 if TYPE_CHECKING:
@@ -62,6 +65,8 @@ class Environment:
     channels: Mapping[str, ChannelSettings] = field(default_factory=dict)
     """`notify` in the file."""
     application_logs: Mapping[str, ApplicationLog] = field(default_factory=dict)
+    freezes: tuple[FreezeWindow, ...] = ()
+    """When nothing goes forward; `freeze` in the file."""
 
     def place(self, role: str) -> str:
         """Where the role is bound, or should be: `mlconsole.yaml:7:14`."""
@@ -101,6 +106,8 @@ class Endpoint:
     depends_on: tuple[Dependency, ...] = ()
     health: HealthSettings = field(default_factory=HealthSettings)
     """What its health is judged by."""
+    policy: str = CAREFUL.name
+    """The name of the policy that its rollouts go by."""
 
     def probes(self, versions: Iterable[str]) -> tuple[str, ...]:
         """The probes of what it can't do without while these versions of its model get requests."""
@@ -121,6 +128,8 @@ class Workspace:
     endpoints: Mapping[str, Endpoint]
     """Those that the file declares, then those of its models."""
     actions: Mapping[str, ActionSettings] = field(default_factory=dict)
+    policies: Mapping[str, Policy] = field(default_factory=lambda: {CAREFUL.name: CAREFUL, BLUE_GREEN.name: BLUE_GREEN})
+    """Those that the file declares, and the ones that are always there."""
 
     def endpoint_for(self, model: str) -> str:
         """The endpoint that serves a model: what the file says, else the model's name (also for a model the file does not know)."""
@@ -165,7 +174,14 @@ def load(path: Path) -> Workspace:
     values = check(WORKSPACE, node, problems)
     # What follows reads several values together, and needs each of them to be sound.
     problems.raise_first()
-    for group, what in (("environments", "an environment"), ("models", "a model"), ("endpoints", "an endpoint"), ("actions", "an action")):
+    groups = {
+        "environments": "an environment",
+        "models": "a model",
+        "endpoints": "an endpoint",
+        "actions": "an action",
+        "policies": "a policy",
+    }
+    for group, what in groups.items():
         found = node.get(group)
         if found is not None:
             check_named(found, what, problems)
@@ -179,7 +195,12 @@ def load(path: Path) -> Workspace:
     root = file.parent.resolve()
     probes = {name: given["probes"] for name, given in values["environments"].items()}
     actions = build_actions(values["actions"], node, probes, values["models"], problems)
+    policies = build_policies(values["policies"], node, probes, values["models"], actions, problems)
     endpoints = _endpoints(values, node, problems)
+    for endpoint in endpoints.values():
+        if endpoint.policy not in policies:
+            text = f'there is no policy "{shown(endpoint.policy)}".'
+            problems.add(node.at("endpoints", endpoint.name, "policy"), text, meant=endpoint.policy, known=policies)
     environments = _environments(values["environments"], node, where, root, actions, endpoints, problems)
     if not environments:
         problems.add(node.at("environments"), "environments is empty: at least one is needed.", next=f"A minimal file is: {MINIMAL}")
@@ -189,7 +210,7 @@ def load(path: Path) -> Workspace:
         problems.add(at, f'default_environment "{shown(default)}" is none of the environments.', meant=default, known=environments)
     models = {name: _model(name, given, root, node, environments, endpoints, problems) for name, given in values["models"].items()}
     problems.raise_first()
-    return Workspace(values["workspace"], root, file, default, environments, models, endpoints, actions)
+    return Workspace(values["workspace"], root, file, default, environments, models, endpoints, actions, policies)
 
 
 def options_for(environment: Environment, plugin: Plugin) -> Mapping[str, Json]:
@@ -267,6 +288,7 @@ def _environments(
             build_probes(given, here, where, [one.name for one in actions.values() if one.offered(name)], problems),
             build_channels(given, here, where),
             build_logs(given, here, root, endpoints, problems),
+            build_freezes(given, here, problems),
         )
     return result
 
@@ -282,6 +304,7 @@ def _endpoints(values: Mapping[str, Any], node: Located, problems: Problems) -> 
             given["description"],
             _dependencies(given["depends_on"], node.at("endpoints", name, "depends_on"), probes, problems),
             build_settings(given["health"]),
+            given["policy"],
         )
         for name, given in values["endpoints"].items()
     }

@@ -1,0 +1,238 @@
+"""Requests for approval, what colleagues said to them, and that each is good for one change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlmodel import Session, col, select
+
+from mlconsole.core import approvals as rules
+from mlconsole.core.approvals import ApprovalPolicy, Request, RequestState, Say, Vote
+from mlconsole.core.models import Actor
+from mlconsole.core.text import neutralise
+from mlconsole.plugin.errors import Conflict, NotAllowed, UnknownName
+from mlconsole.registry.bodies import dump, from_moment, load, moment
+from mlconsole.registry.parts import Part
+from mlconsole.registry.tables import ApprovalRequestTable, ApprovalTable
+
+
+@dataclass(frozen=True)
+class Permit:
+    """The approval that a change shows when it begins: the request, the effect that the change has, the policy of now."""
+
+    number: int
+    effect: str
+    policy: ApprovalPolicy
+
+
+class Approvals(Part):
+    """What waits for a colleague's word in each environment. Numbers are given out over all environments and never twice."""
+
+    def request_approval(self, request: Request) -> Request:
+        """Ask for approval; returned with its number. Where an open request of the endpoint has the same effect, that one is returned."""
+
+        def work(session: Session) -> Request:
+            there = _open_with(session, request.environment, request.endpoint, request.effect)
+            if there is not None:
+                return load(Request, there.body)
+            row = ApprovalRequestTable(
+                environment=request.environment,
+                endpoint=request.endpoint,
+                plan=request.plan,
+                rollout=request.rollout,
+                effect=request.effect,
+                state=request.state.value,
+                body="",
+            )
+            session.add(row)
+            session.flush()
+            assert row.number is not None
+            return _save(session, row, replace(request, number=row.number, reason=neutralise(request.reason)))
+
+        return self._database.write(work)
+
+    def approval(self, number: int) -> Request | None:
+        """One request of any environment, or None."""
+
+        def work(session: Session) -> Request | None:
+            row = session.get(ApprovalRequestTable, number)
+            return None if row is None else load(Request, row.body)
+
+        return self._database.read(work)
+
+    def approvals(self, environment: str, endpoint: str | None = None, *, open_only: bool = False, limit: int = 50) -> list[Request]:
+        """The newest requests of an endpoint, or of the whole environment, newest first; with `open_only` those that wait, or are approved
+        and not used yet."""
+        table = ApprovalRequestTable
+        statement = select(table.body).where(table.environment == environment).order_by(col(table.number).desc())
+        if endpoint is not None:
+            statement = statement.where(table.endpoint == endpoint)
+        if open_only:
+            statement = statement.where(col(table.state).in_((RequestState.WAITING.value, RequestState.APPROVED.value)))
+
+        def work(session: Session) -> list[Request]:
+            found = (load(Request, body) for body in session.exec(statement if open_only else statement.limit(limit)))
+            return [one for one in found if one.open or not open_only][:limit]
+
+        return self._database.read(work)
+
+    def approval_for(self, environment: str, endpoint: str, effect: str) -> Request | None:
+        """The open request of that endpoint with that effect, or None: nobody was asked, or it was used."""
+
+        def work(session: Session) -> Request | None:
+            row = _open_with(session, environment, endpoint, effect)
+            return None if row is None else load(Request, row.body)
+
+        return self._database.read(work)
+
+    def approval_votes(self, number: int) -> list[Vote]:
+        """What was said to a request, oldest first; of each user the last word."""
+        return self._database.read(lambda session: _votes(session, number))
+
+    def vote(self, number: int, actor: Actor, say: Say, text: str, policy: ApprovalPolicy) -> Request:
+        """A colleague approves or rejects; what the same user said before is replaced.
+
+        Raises:
+            UnknownName: there is no such request.
+            NotAllowed: it is the actor's own, or the policy does not name them.
+            Conflict: it is decided, or used, already.
+        """
+
+        def work(session: Session) -> Request:
+            row = _row(session, number)
+            request = _still_open(load(Request, row.body))
+            refused = rules.why_not(actor.user, request, policy)
+            if refused:
+                raise NotAllowed(refused, next=f"mlconsole approvals show {number}")
+            now = self._clock.now()
+            vote = session.get(ApprovalTable, (number, actor.user)) or ApprovalTable(
+                request=number, user=actor.user, verdict="", text="", at="", actor=""
+            )
+            vote.verdict, vote.text, vote.at, vote.actor = say.value, neutralise(text.strip()), moment(now), dump(actor)
+            session.add(vote)
+            session.flush()
+            return _decided(session, row, request, policy, now)
+
+        return self._database.write(work)
+
+    def settle_approval(self, number: int, effect: str, parts: Mapping[str, str], policy: ApprovalPolicy) -> Request:
+        """Look at a request again: it lapses where what it asks for would have another `effect` (`parts`) by now, and is decided by the
+        policy of now. What is terminal or used stays.
+
+        Raises:
+            UnknownName: there is no such request.
+        """
+
+        def work(session: Session) -> Request:
+            row = _row(session, number)
+            request = load(Request, row.body)
+            if not request.open:
+                return request
+            now = self._clock.now()
+            if effect != request.effect:
+                why = rules.lapse_told(request, _votes(session, number), parts, now)
+                return _save(session, row, replace(request, state=RequestState.LAPSED, ended=now, why=why))
+            return _decided(session, row, request, policy, now)
+
+        return self._database.write(work)
+
+    def withdraw_approval(self, number: int, actor: Actor, reason: str = "") -> Request:
+        """Whoever asked, or wrote the plan, takes a request back.
+
+        Raises:
+            UnknownName: there is no such request.
+            NotAllowed: it is somebody else's; they may reject it.
+            Conflict: it is decided, or used, already.
+        """
+
+        def work(session: Session) -> Request:
+            row = _row(session, number)
+            request = _still_open(load(Request, row.body))
+            if actor.user not in request.authors:
+                raise NotAllowed(
+                    f"Request {number} is {neutralise(request.author.user)}'s, so you can't take it back. Nothing was changed.",
+                    next=f"mlconsole approvals reject {number}",
+                )
+            why = neutralise(f"withdrawn by {actor}" + (f": {reason.strip()}" if reason.strip() else ""))
+            return _save(session, row, replace(request, state=RequestState.WITHDRAWN, ended=self._clock.now(), why=why))
+
+        return self._database.write(work)
+
+
+def spend(session: Session, permit: Permit, environment: str, endpoint: str, by: str, now: datetime) -> Request:
+    """An approval is used up by the operation or rollout `by`, in the transaction in which that begins.
+
+    Raises:
+        UnknownName: there is no such request.
+        Conflict: it is of another target, has another effect, is not approved (by the policy of now), or was used.
+    """
+    row = _row(session, permit.number)
+    request = _still_open(load(Request, row.body))
+    if (request.environment, request.endpoint) != (environment, endpoint):
+        raise _holds_not(request, f"is for {request.endpoint} in {request.environment}, not for {endpoint} in {environment}")
+    if request.effect != permit.effect:
+        raise _holds_not(request, "was for another effect than this change would have by now")
+    state = rules.state_of(request, _votes(session, permit.number), permit.policy)
+    if state is not RequestState.APPROVED:
+        raise _holds_not(request, f"is {state}")
+    return _save(session, row, replace(request, state=state, used=by, ended=request.ended or now))
+
+
+def _decided(session: Session, row: ApprovalRequestTable, request: Request, policy: ApprovalPolicy, now: datetime) -> Request:
+    assert row.number is not None
+    state = rules.state_of(request, _votes(session, row.number), policy)
+    if state is request.state:
+        return request
+    return _save(session, row, replace(request, state=state, ended=None if state is RequestState.WAITING else now))
+
+
+def _still_open(request: Request) -> Request:
+    if request.used:
+        raise Conflict(
+            f"Request {request.number} was approved and used already (for {request.used}). Nothing was changed.",
+            next="An approval is good for one change: ask again.",
+        )
+    if request.state.terminal:
+        why = f" ({request.why})" if request.why else ""
+        raise Conflict(f"Request {request.number} is {request.state} already{why}. Nothing was changed.", next="Ask again.")
+    return request
+
+
+def _holds_not(request: Request, why: str) -> Conflict:
+    return Conflict(
+        f"The approval of request {request.number} does not hold: it {why}. Nothing was changed.",
+        next=f"mlconsole approvals show {request.number}",
+    )
+
+
+def _open_with(session: Session, environment: str, endpoint: str, effect: str) -> ApprovalRequestTable | None:
+    table = ApprovalRequestTable
+    statement = select(table).where(
+        table.environment == environment,
+        table.endpoint == endpoint,
+        table.effect == effect,
+        col(table.state).in_((RequestState.WAITING.value, RequestState.APPROVED.value)),
+    )
+    rows = session.exec(statement.order_by(col(table.number).desc())).all()
+    return next((row for row in rows if load(Request, row.body).open), None)
+
+
+def _row(session: Session, number: int) -> ApprovalRequestTable:
+    row = session.get(ApprovalRequestTable, number)
+    if row is None:
+        raise UnknownName(f"There is no request {number}. Nothing was changed.", next="See which there are: mlconsole approvals list.")
+    return row
+
+
+def _save(session: Session, row: ApprovalRequestTable, request: Request) -> Request:
+    row.state, row.body = request.state.value, dump(request)
+    session.add(row)
+    session.flush()
+    return request
+
+
+def _votes(session: Session, number: int) -> list[Vote]:
+    statement = select(ApprovalTable).where(ApprovalTable.request == number).order_by(col(ApprovalTable.at), col(ApprovalTable.user))
+    return [Vote(load(Actor, row.actor), Say(row.verdict), row.text, from_moment(row.at)) for row in session.exec(statement)]
