@@ -1,8 +1,8 @@
 """Judgement: simulated rollouts, judged by our guards every ten seconds, and by two rivals' rules on the same random requests.
 
-Each request has its language, a number that says which variant it would get at which share, one that says whether it fails, and a latency; the
-windows are counted from them. Ours: stages of 10, 50 and 100 % and a bake, the default guards over all requests and each language; a fail
-reverts, and only when all guards pass (and the wait is over) comes the next stage.
+Each request has its language, a number that says which variant it would get at which share, one that says whether it fails, and a latency;
+the windows are counted from them. Ours: stages of 10, 50 and 100 % and a bake, the default guards over all requests and each language. A
+fail reverts, and only when all guards pass (and the wait is over) comes the next stage.
 """
 
 from __future__ import annotations
@@ -221,7 +221,8 @@ class Drawn:
 def ours(traffic: Drawn) -> Outcome:
     """Our guards over a rollout, looked at after each window."""
     windows: dict[Key, dict[int, Summary]] = {}
-    _fill(windows, _BEGIN - _BEFORE, traffic, *(one.sum(0) for one in traffic.counted(0.0, -_BEFORE, 0.0)), share=0.0)
+    counts, failed, buckets = (one.sum(0) for one in traffic.counted(0.0, -_BEFORE, 0.0))
+    _fill(windows, _BEGIN - _BEFORE, traffic, counts, failed, buckets, share=0.0)
     rollout, began, bad, place = _rollout(), 0.0, 0, 0
     baseline = profile(_PROFILE)
     while place < len(_STAGES):
@@ -231,8 +232,10 @@ def ours(traffic: Drawn) -> Outcome:
         split = {"": {"v3": 1 - share, "v4": share}} if share < 1 else {"": {"v4": 1.0}}
         for i in range(len(counts)):
             now = began + (i + 1) * WINDOW
-            # One window for all of the stage: summaries add up, and the guards ask for no more.
-            _fill(windows, _BEGIN + int(began), traffic, counts[i], failed[i], buckets[i], share=share)
+            # The newest window has all of the stage in it: summaries add up, and the guards ask for no more.
+            for mine in windows.values() if i else ():
+                mine.pop(_BEGIN + int(now) - 2 * WINDOW, None)
+            _fill(windows, _BEGIN + int(now) - WINDOW, traffic, counts[i], failed[i], buckets[i], share=share)
             held = GuardEvidence("relevance", windows, "v4", ("v3",), _BEGIN + began, split, {"v3": baseline, "v4": baseline})
             found = [one for one in results(rollout, held, _BEGIN + now) if one.judged and not one.dry_run]
             fails = [one for one in found if one.verdict is Verdict.FAIL]

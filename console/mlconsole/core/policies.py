@@ -100,7 +100,7 @@ class Policy:
 DEFAULT_GUARDS: tuple[GuardRule, ...] = (
     GuardRule("errors", GuardKind.QUESTION, Question.ERRORS, margin=0.01, slice_margin=0.10),
     GuardRule("identical", GuardKind.QUESTION, Question.IDENTICAL),
-    GuardRule("latency", GuardKind.QUESTION, Question.LATENCY, margin=0.05, by_slice=False),
+    GuardRule("latency", GuardKind.QUESTION, Question.LATENCY, margin=0.04, by_slice=False),
     GuardRule("answers in every slice", GuardKind.QUESTION, Question.SILENT),
     GuardRule("split as desired", GuardKind.QUESTION, Question.SPLIT, by_slice=False),
     GuardRule("alarms", GuardKind.ALARM),

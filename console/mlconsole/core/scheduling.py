@@ -132,12 +132,12 @@ def planned(
     for key, value in order:
         has = _traffic(content).slice_split(key, value).get(name, 0)
         for stage in _from(policy, has) if has < WHOLE else ():
-            own = _given(_traffic(content).slice_split(key, value), name, stage.share, share_granularity)
+            own = _given(traffic.slice_split(key, value), name, stage.share, share_granularity)
             content = shared(content, own, (key, value))
             stages.append(_stage(stage, content, f"{value} {percent(stage.share)} %", f"{key}={value}"))
     prefix = "rest " if order else ""
     for stage in _from(policy, _traffic(content).share(name)):
-        content = _whole(content, name) if stage.share == WHOLE else _raised(content, name, stage.share, share_granularity)
+        content = _whole(content, name) if stage.share == WHOLE else _raised(content, traffic, name, stage.share, share_granularity)
         stages.append(_stage(stage, content, f"{prefix}{percent(stage.share)} %"))
     if policy.bake > 0:
         stages.append(PlannedStage(f"bake {_length(policy.bake)}", content, WHOLE, policy.bake, 0, bake=True))
@@ -183,14 +183,17 @@ def _given(split: Split, name: str, share: int, granularity: int) -> dict[str, i
     return given
 
 
-def _raised(content: Content, name: str, share: int, granularity: int) -> Content:
-    """Where the new variant has less than `share` it gets that, in the split for all and in those of slices."""
+def _raised(content: Content, before: Traffic, name: str, share: int, granularity: int) -> Content:
+    """Where the new variant has less than `share` it gets that, in the split for all and in those of slices. The others' proportions are
+    those of `before`, so that nothing is lost to rounding from stage to stage."""
     traffic = _traffic(content)
     if traffic.share(name) < share:
-        content = shared(content, _given(traffic.split, name, share, granularity))
+        content = shared(content, _given(before.split, name, share, granularity))
     for entry in traffic.by_slice:
         if entry.split.get(name, 0) < share:
-            content = shared(content, _given(entry.split, name, share, granularity), (entry.key, entry.value))
+            content = shared(
+                content, _given(before.slice_split(entry.key, entry.value), name, share, granularity), (entry.key, entry.value)
+            )
     return content
 
 

@@ -577,6 +577,85 @@ class HealthView:
 
 
 @dataclass(frozen=True)
+class StageView:
+    """A stage of a rollout. `state`: `done`, `now`, `to come`."""
+
+    name: str
+    share: int
+    """bp of the new variant."""
+    state: str
+    ends: datetime | None = None
+    """When it ended, or ends at the earliest at the present traffic."""
+    told: str = ""
+    """What is slowest in it and why; how it went."""
+
+
+@dataclass(frozen=True)
+class GuardView:
+    """What a guard says in the present stage; `verdict` as for `AnswerView`."""
+
+    guard: str
+    verdict: str
+    slice: str = ""
+    new: float | None = None
+    stable: float | None = None
+    limit: float | None = None
+    n: int = 0
+    need: int = 0
+    seconds: float | None = None
+    text: str = ""
+    dry_run: bool = False
+    judged: bool = True
+    pooled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RolloutView:
+    """A rollout. `state`: `shifting`, `waiting`, `baking`, `paused`, `going back`, `done`, `reverted`, `superseded`, `failed`."""
+
+    id: str
+    endpoint: str
+    environment: str
+    state: str
+    policy: str
+    variant: str
+    stable: tuple[str, ...]
+    stages: tuple[StageView, ...]
+    stage: int
+    started: datetime
+    who: str
+    reason: str = ""
+    why: str = ""
+    """Why it is held, went back, failed, or was superseded."""
+    waits_for: tuple[str, ...] = ()
+    guards: tuple[GuardView, ...] = ()
+    controls: tuple[str, ...] = ()
+    """What may be asked of it now: `pause`, `resume`, `next`, `revert`, `forward`, `keep old`."""
+    way_back: str = ""
+    done_about: datetime | None = None
+    deadline: datetime | None = None
+    checked: datetime | None = None
+    """When its guards were asked last."""
+    driver: str = ""
+    """Who drives it; empty: nobody does just now."""
+    attended: bool = False
+    stops_old: bool = False
+    """The old variant is taken away after the bake, unless it is kept."""
+    shadow_told: str = ""
+    """What the shadow stage said, while it counts or could."""
+    shadow_counts: bool = False
+    events: tuple[tuple[datetime, str], ...] = ()
+    release: int | None = None
+    back_to: int | None = None
+    ended: datetime | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.ended is not None
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """Everything the screens show, taken at one moment. The last one lies on disk, so that a first frame shows the last known state."""
 
@@ -597,6 +676,10 @@ class Snapshot:
     shadow: bool = False
     seen: datetime | None = None
     """When the backend was last really seen; None: never, as far as is known."""
+    rollouts: tuple[RolloutView, ...] = ()
+    """Those that run, then those that ended in the last day, newest first."""
+    policies: Mapping[str, str] = field(default_factory=dict)
+    """Endpoint → the policy that a rollout of it would have."""
     health: HealthView | None = None
     """None: this environment's plugins tell nothing that health could be judged by."""
 

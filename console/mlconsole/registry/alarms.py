@@ -11,7 +11,6 @@ from sqlmodel import Session, col, delete, or_, select
 from mlconsole.core import alarms as rules
 from mlconsole.core.alarms import Alarm, AlarmState, Finding, Settlement
 from mlconsole.core.health import Question
-from mlconsole.core.health import Question
 from mlconsole.core.models import Actor
 from mlconsole.core.text import neutralise
 from mlconsole.plugin.errors import UnknownName
