@@ -36,10 +36,10 @@ class Traffic(Protocol):
 
 
 def flagger(traffic: Traffic) -> Outcome:
-    """Flagger's loop: interval 1 min, threshold 5, stepWeight 10, maxWeight 50, request-success-rate ≥ 99 %, request-duration (p99) ≤ 500 ms.
+    """Flagger's loop: interval 1 min, threshold 5, stepWeight 10, maxWeight 50, success rate ≥ 99 %, request duration (p99) ≤ 500 ms.
 
-    (docs.flagger.app, "Metrics Analysis" and "Deployment Strategies".) A failed check halts the advancement; `threshold` of them, added up
-    over the whole analysis, roll back. With maxWeight reached and a good check it promotes, and looks no more.
+    (docs.flagger.app, "Metrics Analysis" and "Deployment Strategies".) A failed check halts the advancement; `threshold` of them, over
+    the whole analysis, roll back. With maxWeight reached and a good check it promotes, and looks no more.
     """
     failed, weight, bad = 0, 0.10, 0
     for begin, end in _minutes(traffic):

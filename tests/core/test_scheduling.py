@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.rolling import LIVE, NOW, V6, V7, V8, contents, policies, variant
 from mlconsole.core.errors import InvalidTraffic, UsageError
 from mlconsole.core.freezes import FreezeWindow, frozen, frozen_between
 from mlconsole.core.policies import BLUE_GREEN, CAREFUL, Policy, ShadowStage, Stage
 from mlconsole.core.releases import NOTHING, Content
 from mlconsole.core.rollouts import PlannedStage
-from mlconsole.core.scheduling import Growth, growth, planned, timetable, told
+from mlconsole.core.scheduling import Growth, growth, planned
+from mlconsole.core.timetables import timetable, told
 from mlconsole.core.traffic import WHOLE, Shadow, SliceSplit, Traffic
-from tests.core.rolling import LIVE, NOW, V6, V7, V8, contents, policies, variant
 
 SHADOWED = replace(CAREFUL, shadow=ShadowStage(WHOLE, 1800.0, 300))
 
@@ -87,7 +88,13 @@ def test_where_it_has_a_share_already_it_begins_there() -> None:
         (CAREFUL, Content((replace(V7, digest="sha256:x"),), Traffic({"v7": WHOLE})), 1, (), "which is other bytes"),
         (SHADOWED, Content((V6, V8), Traffic({"v6": WHOLE, "v8": 0}, (), Shadow("v8", 1))), 1, (), "there is one shadow at a time"),
         (replace(CAREFUL, stages=(Stage(1000, 1, 1),)), LIVE, 1, (), "end at 100 %"),
-        (replace(CAREFUL, stages=(Stage(1000, 1, 1), Stage(500, 1, 1), Stage(WHOLE, 1, 1))), LIVE, 1, (), "10 → 5 → 100 %: they have to rise"),
+        (
+            replace(CAREFUL, stages=(Stage(1000, 1, 1), Stage(500, 1, 1), Stage(WHOLE, 1, 1))),
+            LIVE,
+            1,
+            (),
+            "10 → 5 → 100 %: they have to rise",
+        ),
         (replace(CAREFUL, stages=()), LIVE, 1, (), "they have to rise"),
         (replace(CAREFUL, order=("de",)), LIVE, 1, (), 'names "de", and requests have no slices here'),
         (replace(CAREFUL, order=("de",)), LIVE, 1, ("language", "country"), "the slices country, language"),
@@ -108,10 +115,10 @@ def test_a_share_that_the_backend_cannot_express() -> None:
     assert caught.value.next == "1 or 2 is possible."
 
 
-@given(policies(), contents(), st.sampled_from([1, 1]))
-def test_stages_are_valid_and_rise_to_all_of_it(policy: Policy, now: Content, granularity: int) -> None:
+@given(policies(), contents())
+def test_stages_are_valid_and_rise_to_all_of_it(policy: Policy, now: Content) -> None:
     """Contents that make no sense can't be made at all (`Traffic` refuses them); what is checked is that nothing is ever taken away."""
-    stages = planned(policy, now, V7, granularity, slice_keys=["language"])
+    stages = planned(policy, now, V7, slice_keys=["language"])
     before = now
     for stage in stages:
         assert stage.content.traffic is not None
@@ -185,7 +192,9 @@ def test_without_requests_it_never_ends() -> None:
 
 
 def test_copies_and_slices_of_their_own_are_counted() -> None:
-    policy = replace(SHADOWED, stages=(Stage(1000, 60, 150), Stage(WHOLE, 60, 150)), shadow=ShadowStage(1000, 60, 300), order=("de",), bake=0)
+    policy = replace(
+        SHADOWED, stages=(Stage(1000, 60, 150), Stage(WHOLE, 60, 150)), shadow=ShadowStage(1000, 60, 300), order=("de",), bake=0
+    )
     times = timetable(planned(policy, LIVE, V7, slice_keys=["language"]), RATES, policy.guards, NOW)
     assert [time.why for time in times] == [
         "300 pairs take 6 min",

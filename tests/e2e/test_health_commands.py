@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -284,6 +285,39 @@ def test_a_guardian_that_is_killed_is_missed_everywhere(served: Simulated) -> No
     served.run("guardian", "stop", "--env", "staging")
 
 
+def test_a_guardian_heeds_the_file_as_it_is(watched: Simulated) -> None:
+    def channels() -> list[str]:
+        there = watched.json("guardian", "status", "--env", "staging")["environments"]["staging"]
+        assert there["alive"] is True
+        return list(there["channels"])
+
+    assert channels() == []
+    change(watched, "  staging:\n", "  staging:\n    notify: {ops: {kind: webhook, url_env: OPS_WEBHOOK}}\n")
+    until(lambda: channels() == ["ops"])
+    change(watched, "kind: webhook", "kind: webhoook")
+    log = watched.root / ".mlconsole" / "guardian.log"
+    until(lambda: "mlconsole.yaml:5:" in log.read_text() and "the former settings count" in log.read_text())
+    change(watched, "kind: webhoook", "kind: webhook")
+    until(lambda: log.read_text().count("it counts from now on") == 2)
+    assert channels() == ["ops"]
+
+
+def test_a_channel_is_tried_before_it_is_needed(served: Simulated) -> None:
+    change(
+        served,
+        "  staging:\n",
+        '  staging:\n    notify: {ops: {kind: command, run: ["{python}", "-c", "print()"]}}\n'.replace("{python}", sys.executable),
+    )
+    assert "nobody has trusted this workspace here" in served.refused("health", "trial", "ops", code=7)
+    served.run("trust", "--yes")
+    assert served.run("health", "trial", "ops").out == "✔ ops took it\n"
+    assert served.json("health", "trial", "ops") == {"channel": "ops", "taken": True, "schema": 1}
+    assert "Read only" in served.refused("health", "trial", "ops", "--read-only", code=7)
+    change(served, "print()", "exit(1)")
+    served.run("trust", "--yes")
+    assert "failed with code 1" in served.refused("health", "trial", "ops", code=6)
+
+
 def test_a_guardian_for_one_pass(sick: Simulated) -> None:
     result = sick.run("guardian", "--once", "--env", "staging", code=1)
     assert "staging: 1 open alarms, 0 notices sent" in result.out
@@ -312,6 +346,7 @@ ACTIONS = """\
 actions:
   say: {summary: says it, run: ["{python}", say.py, "{word}"], parameters: {word: {default: hello}}, time_limit: 20}
   need: {run: ["{python}", say.py, "{word}"], parameters: {word: {help: what}}}
+  harmless: {run: ["{python}", say.py, nothing], safe: true, environments: [production]}
 """
 
 
@@ -353,9 +388,12 @@ def test_what_an_action_is_told_is_checked_first(acting: Simulated) -> None:
     assert "Nobody said yes to this. Nothing was done." in result.err
     result = acting.run("action", "run", "say", "--dry-run")
     assert "Nothing has happened." in result.out
+    change(acting, "  production:\n", "  production:\n    production: true\n")
     result = acting.run("action", "run", "say", "--env", "production", "--yes", code=2)
     assert "say changes production and is not marked safe: it wants its name. Nothing was done." in result.err
     assert acting.run("action", "run", "say", "--env", "production", "--confirm", "say").out
+    assert "✔ harmless: said nothing" in acting.run("action", "run", "harmless", "--env", "production", "--yes").out
+    assert 'There is no action "harmless" in staging.' in acting.refused("action", "run", "harmless", "--yes")
     assert "Read only" in acting.run("action", "run", "say", "--yes", "--read-only", code=7).err
     acting.run("trust", "--revoke")
     assert "nobody has trusted this workspace here. Nothing was run." in acting.run("action", "run", "say", "--yes", code=7).err

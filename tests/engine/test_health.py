@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,14 +13,19 @@ import pytest
 from engine.conftest import TOMEK
 from engine.health_kit import ENDPOINTS, LANGUAGES, PROBE, HealthHouse, copied, due, health_house, only
 from engine.kit import NAME, deploy, shadow, shift, until
+from mlconsole.core.alarms import Alarm, AlarmState, Finding
+from mlconsole.core.health import Answer, EndpointHealth, Figures, Question, SliceHealth
 from mlconsole.core.summaries import Summary
 from mlconsole.core.text import neutralise
-from mlconsole.engine import changing, endpoints, planning
+from mlconsole.core.verdicts import Verdict
+from mlconsole.engine import changing, endpoints, healthviews, planning
+from mlconsole.engine.backend import Backend
 from mlconsole.engine.calls import Calls
 from mlconsole.engine.health import HealthWatch, acknowledge, affected, alarm_of, alarms_of, close_by_hand, look, tail
 from mlconsole.engine.views import AlarmView, HealthView, State
-from mlconsole.plugin.errors import NotAllowed, UnknownName, UsageError
+from mlconsole.plugin.errors import NotAllowed, Unavailable, UnknownName, UsageError
 from mlconsole.plugin.simulator import Behaviour, Fault, FaultKind
+from mlconsole.registry import WatcherRow
 
 TWO_CHANNELS = f"""\
     probes: {{{PROBE}}}
@@ -287,6 +295,37 @@ def test_affected_of_identical_predictions(house: HealthHouse) -> None:
     assert alarm_of(house.session(), 1).triage.effect == pytest.approx(len(wrong), abs=10)
 
 
+def test_affected_of_a_slow_version_are_those_that_were_slow(house: HealthHouse) -> None:
+    watch = house.watch()
+    house.lives(20, watch)
+    house.behaves("3", by_slice={"language=de": Behaviour(milliseconds=900.0, jitter=0.1)})
+    alarm = only(house.lives(90, watch))
+    assert alarm.question == "latency"
+    slow = {one.request_id for one in house.sim.world.observations() if one.milliseconds > 300}
+    assert {row["request_id"] for row in affected(house.session(), 1)} == slow
+    assert alarm.triage.effect == len(slow)
+
+
+def test_affected_have_the_same_fields_whatever_endpoint_they_are_of(house: HealthHouse) -> None:
+    """They are written as CSV."""
+    house.register("1", model="delay-risk")
+    session = house.session()
+    assert changing.run(session, planning.plan_deploy(session, "delay-risk", "1")).done
+    watch = house.watch()
+    house.lives(20, watch)
+    house.behaves("3", error_rate=1.0)
+    house.behaves("1", model="delay-risk", error_rate=1.0)
+    for _ in range(6):
+        house.lives(10)
+        house.serve(endpoint="delays", slices={"port": {"a": 1}})
+        view = watch.look()
+    assert set(only(view).endpoints) == {NAME, "delays"}
+    rows = list(affected(house.session(), 1))
+    assert {row["endpoint"] for row in rows} == {NAME, "delays"}
+    assert len({tuple(row) for row in rows}) == 1
+    assert {row["slice_port"] for row in rows} == {"", "a"}
+
+
 def test_going_back_helps_after_a_release(house: HealthHouse) -> None:
     watch = house.watch()
     house.lives(20, watch)
@@ -552,6 +591,27 @@ def test_predictions_that_cannot_be_read(house: HealthHouse, kind: FaultKind, mo
     assert view.open_alarms == ()
 
 
+def test_an_applications_log_is_judged_while_predictions_cannot_be_read(house: HealthHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the adapter itself can't be made: one source that is broken hides no other."""
+    log = "{endpoint: delays, files: app.jsonl, fields: {time: ts, request_id: rid, status: code}}"
+    house.write(TWO_CHANNELS + f"    application_logs: {{frontend: {log}}}")
+    watch = house.watch()
+
+    def broken(_: object) -> None:
+        raise Unavailable("The adapter can't be made.")
+
+    monkeypatch.setattr(Backend, "predictions", broken)
+    house.passes(60)
+    at = house.clock.now().timestamp()
+    rows = [{"ts": at - 60 + number, "rid": f"a{number}", "code": 500} for number in range(60)]
+    (house.root / "app.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    view = watch.look()
+    assert view.trouble == "Predictions can't be read: The adapter can't be made."
+    alarm = only(view)
+    assert (alarm.question, alarm.endpoints) == ("errors", ("delays",))
+    assert sorted(str(row["request_id"]) for row in affected(house.session(), 1)) == sorted(str(row["rid"]) for row in rows)
+
+
 def test_one_endpoint_that_cannot_be_described_hides_no_other(house: HealthHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     session = house.session()
     house.register("1", model="delay-risk")
@@ -633,5 +693,27 @@ def test_foreign_text_is_data(house: HealthHouse) -> None:
     said += tail(house.session(), NAME)
     said += texts([vars(one) for one in endpoints.whole(house.session()).endpoints])
     assert any(neutralise(NASTY)[:8] in text for text in said)
+    for text in said:
+        assert not set(text) & set("\x1b\x07\x9b\u202e\r\n"), text
+
+
+def test_views_neutralise_whatever_stands_in_the_values() -> None:
+    """Invariant 11, where it is shown: not only where it was taken in."""
+    now = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+    answer = Answer(Question.ERRORS, Verdict.FAIL, NASTY, NASTY, NASTY, text=NASTY, since=now.timestamp())
+    slice_ = SliceHealth(NASTY, Verdict.FAIL, Figures(), Figures(), answer, (NASTY,))
+    finding = Finding(Question.ERRORS, NAME, (NASTY,), (NASTY,), now, now, NASTY, subject=NASTY, proven={NASTY: 3})
+    alarm = Alarm(1, "staging", AlarmState.RECOVERING, now, (finding,))
+    there = EndpointHealth(NAME, Verdict.FAIL, (answer,), (slice_,), Figures(), Figures(), {NASTY: Figures()})
+    row = WatcherRow("staging", TOMEK, 1, 1, now, now, 2.0, False, 0.0, problem=NASTY, dead_because=NASTY)
+    odd = replace(TOMEK, user=NASTY)
+    views: list[object] = [healthviews.endpoint_view(there, alarm), healthviews.endpoint_view(replace(there, answers=()), alarm)]
+    views += [
+        healthviews.finding_view(finding),
+        healthviews.watcher_view(row),
+        healthviews.watcher_view(replace(row, holder=odd, alive=True)),
+    ]
+    said = texts(views)
+    assert sum(neutralise(NASTY)[:8] in text for text in said) > 15
     for text in said:
         assert not set(text) & set("\x1b\x07\x9b\u202e\r\n"), text

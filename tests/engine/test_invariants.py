@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.conftest import ANNA, House
+from engine.conftest import ANNA, House, build
 from engine.dying import beside
 from engine.health_kit import HealthHouse, health_house
 from engine.kit import NAME, PLANS, deploy, lines, shift, told, whole
@@ -68,9 +68,9 @@ def test_steps_that_have_worked_are_not_done_again(ready_house: Callable[..., Ho
     [start] = [step for step in plan.steps if step.ensures]
     original = session.registry.start_operation
 
-    def begun(*arguments: object) -> object:
+    def begun(*arguments: object, **named: object) -> object:
         house.sim.world.change_outside(NAME, add=start.ensures)
-        return original(*arguments)  # type: ignore[arg-type]
+        return original(*arguments, **named)  # type: ignore[arg-type]
 
     session.registry.start_operation = begun  # type: ignore[method-assign, assignment]
     before = len(house.sim.world.started())
@@ -296,6 +296,18 @@ def test_someone_is_watching_or_every_view_says_that_nobody_is(healthy: HealthHo
     pid = beside(healthy, lambda session: session.registry.watch("staging", ANNA, os.getpid(), every=1e6))
     os.waitpid(pid, 0)
     assert told() == {False}, "it promised much, and is gone"
+
+
+def test_a_console_in_which_nothing_moves_sees_a_watcher_die(tmp_path: Path) -> None:
+    """Invariant 6: no endpoint, no probe, nothing written; only the signs of life end."""
+    house = build(tmp_path)
+    console = watching.Watch(house.session(read_only=True))
+    house.session().registry.watch("staging", ANNA, os.getpid(), every=2.0)
+    for _ in range(3):
+        assert console.take().status.watcher.alive
+        house.passes(4)
+    house.passes(12)
+    assert not console.take().status.watcher.alive
 
 
 @pytest.mark.parametrize(

@@ -206,7 +206,7 @@ def test_a_control_sequence_in_a_description_is_data(tmp_path: Path) -> None:
 def test_the_schema_comes_from_the_same_declarations() -> None:
     found: Any = schema([LOCAL])
     json.dumps(found)
-    assert set(found["properties"]) == {"workspace", "default_environment", "environments", "models", "endpoints", "actions"}
+    assert set(found["properties"]) == {"workspace", "default_environment", "environments", "models", "endpoints", "actions", "policies"}
     assert found["required"] == ["workspace", "environments"]
     environment = found["properties"]["environments"]["additionalProperties"]
     assert set(environment["properties"]) >= {"production", "read_only", "serving", "traffic", "predictions", "options"}

@@ -66,7 +66,9 @@ def start(run: Run) -> None:
     if row is not None and row.alive:
         _told(run, {"pid": row.pid, "started": False}, f"Nothing to do: {row.holder} (pid {row.pid}) watches {session.environment.name}.")
         return
-    pid = hosting.start(session, [run.shared.env] if run.shared.env else [])
+    # Without --env it watches what wants it, and this environment, for which somebody wants it now.
+    named = run.shared.env or not session.environment.watch
+    pid = hosting.start(session, [session.environment.name] if named else [])
     _told(run, {"pid": pid, "started": True}, f"✔ the guardian watches (pid {pid})")
     for text in hosting.ends_at_logout():
         run.warn(f"▲ {text}")

@@ -35,13 +35,14 @@ def decide(
     silent: float = 0.0,
     usual: float | None = None,
     failed: str = "",
+    frozen: str = "",
 ) -> Decision:
     """What is to be done now; the order of `results` does not matter.
 
     `settled`: the change to the present stage (or back) is over and read back. `failed`: it went back by itself, and why. `waited`: seconds
     in the present stage by a clock that does not jump; left out, by the wall clock. `seen`: the new variant's requests (in a shadow stage:
     pairs) since the stage began; left out, the most that a guard has seen. `silent`: for so many seconds the endpoint had no request at
-    all, where it usually has `usual`.
+    all, where it usually has `usual`. `frozen`: the freeze that nothing may go forward in now, in words.
 
     A deadline is for reaching the bake: once all requests are the new variant's, it takes nothing back any more. A policy that is a dry run
     holds where it would go back.
@@ -74,6 +75,9 @@ def decide(
         than = "" if usual is None else f" (usual {count(usual)})"
         text = f"{rollout.endpoint} has had no request for {duration(silent)}{than}. That is a finding, not a pass: ask the callers"
         holds.append((text, f"requests: none for {duration(silent)}"))
+    following = rollout.stages[rollout.stage + 1 : rollout.stage + 2]
+    if frozen and following and not following[0].bake:
+        holds.append((frozen, "the end of the freeze"))
     holds += _unanswered(rollout, judging, {one.guard for one in results}, max(0.0, waited))
     holds += _stage_wants(rollout, judging, max(0.0, waited), seen)
     if rollout.state is RolloutState.PAUSED:
@@ -148,12 +152,12 @@ def _stage_wants(rollout: Rollout, judging: Sequence[GuardResult], waited: float
         asked = {rule.name for rule in rollout.policy.guards if rule.kind is GuardKind.QUESTION and rule.question is not Question.SPLIT}
         have = max((one.n for one in judging if one.guard in asked and one.slice == stage.slice), default=0)
     if have < stage.evidence:
-        what = "pairs" if stage.shadow else "requests"
-        about = f", about {duration((stage.evidence - have) * waited / have)}" if have > 0 and waited > 0 else ""
+        what, missing = "pair" if stage.shadow else "request", stage.evidence - have
+        about = f", about {duration(missing * waited / have)}" if have > 0 and waited > 0 else ""
         inside = f" in {_label(stage.slice)}" if stage.slice else ""
-        text = f"{rollout.variant} has {count(have)} of the {count(stage.evidence)} {what}{inside} that this stage needs"
+        text = f"{rollout.variant} has {count(have)} of the {count(stage.evidence)} {what}s{inside} that this stage needs"
         at = f"{about} at this traffic" if about else ""
-        holds.append((f"{text}{at}", f"{_label(stage.slice) or 'all'}: {count(stage.evidence - have)} {what}{about}"))
+        holds.append((f"{text}{at}", f"{_label(stage.slice) or 'all'}: {_many(missing, what)}{about}"))
     if waited < stage.wait:
         holds.append((f"{duration(waited)} of {duration(stage.wait)} are over", f"{duration(stage.wait - waited)} more"))
     return holds
@@ -188,7 +192,7 @@ def _line(one: GuardResult, open_ones: Sequence[GuardResult]) -> str:
             (other for other in open_ones if other.slice == one.slice and other.need), key=lambda other: (_takes(other), other.need)
         )
         about = f", about {duration(longest.seconds)}" if longest.seconds else ""
-        return f"{_label(one.slice) or 'all'}: {count(longest.need)} requests{about}"
+        return f"{_label(one.slice) or 'all'}: {_many(longest.need, 'request')}{about}"
     what = {
         Verdict.ERROR: "could not be asked",
         Verdict.NO_DATA: "no data",
@@ -229,6 +233,10 @@ def _late(rollout: Rollout, now: datetime) -> str:
 
 def _takes(one: GuardResult) -> float:
     return one.seconds if one.seconds is not None else float("inf")
+
+
+def _many(number: int, what: str) -> str:
+    return f"{count(number)} {what}{'' if number == 1 else 's'}"
 
 
 def _lines(holds: Sequence[_Hold]) -> tuple[str, ...]:

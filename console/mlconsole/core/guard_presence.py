@@ -57,10 +57,11 @@ def silent(staged: Staged, rule: GuardRule) -> list[GuardResult]:
     if lacking:
         return found
     if waits:
+        # Told of the slice that takes longest.
         name, need, seconds = max(waits, key=lambda one: one[2] if one[2] is not None else math.inf)
         verdict = Verdict.INCONCLUSIVE if n else Verdict.NO_DATA
         text = more(need, seconds, f"{text}, none yet in {name}")
-        return [GuardResult(rule.name, verdict, "", float(answered), float(len(named)), None, n, need, seconds, text)]
+        return [GuardResult(rule.name, verdict, name, float(answered), float(len(named)), None, 0, need, seconds, text)]
     return [GuardResult(rule.name, Verdict.PASS, "", float(answered), float(len(named)), None, n, text=text)]
 
 
@@ -82,7 +83,8 @@ def split(staged: Staged, rule: GuardRule) -> list[GuardResult]:
         for name in own:
             for variant, count in seen[name].items():
                 whole[variant] = whole.get(variant, 0) - count
-    results = [_split(staged, rule, name, seen[name], desired[name]) for name in names]
+    # Where the new variant shall get nothing it is not waited for.
+    results = [_split(staged, rule, name, seen[name], desired[name]) for name in names if staged.share(name) > 0]
     waiting = [one for one in results if one.verdict is not Verdict.PASS]
     if not results:
         return [unasked(rule, "no split is known")]

@@ -87,7 +87,7 @@ class Policy:
     bake: float = 600.0
     """Seconds after the last stage in which the old variant stands by and guards still decide."""
     order: tuple[str, ...] = ()
-    """Slices (`KEY=VALUE`) that get the new variant one after the other, each through all stages; empty: all requests together."""
+    """Slices (`KEY=VALUE`, or a value of the only slice) that get it one after the other, each through all stages; empty: all together."""
     on_fail: OnFail = OnFail.ALL
     deadline: float | None = None
     """Seconds from the start; None: it holds as long as it takes."""

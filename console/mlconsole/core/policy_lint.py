@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from mlconsole.core.health import Question
-from mlconsole.core.policies import AtDeadline, GuardKind, GuardRule, Policy
+from mlconsole.core.policies import AtDeadline, GuardKind, GuardRule, OnFail, Policy
 from mlconsole.core.text import did_you_mean, duration
 from mlconsole.core.traffic import WHOLE, percent
 
@@ -95,6 +95,9 @@ def _schedule(policy: Policy) -> list[Finding]:
         then = "go back every time" if policy.at_deadline is AtDeadline.REVERT else "hold every time"
         text = f"The stages wait {duration(waits)} in all, and the deadline is {duration(policy.deadline)}: it would {then}."
         findings.append(Finding(text, "Set a later deadline, or wait less.", field="deadline"))
+    if policy.on_fail is OnFail.SLICE and not policy.order:
+        text = "on_fail is slice, and there is no order: all slices get it together, and all go back together."
+        findings.append(Finding(text, "Write order: [de, en], or leave on_fail out.", field="on_fail"))
     if policy.bake <= 0:
         text = "There is no bake: with all requests on the new variant its guards stop asking."
         findings.append(Finding(text, "Give it a bake.", field="bake", stops=policy.stop_old))

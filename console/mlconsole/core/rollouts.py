@@ -49,6 +49,8 @@ class Control(StrEnum):
     """All of the traffic to the new variant now, and bake (trap 12); wants a reason."""
     KEEP_OLD = "keep old"
     """Don't take the old variant away after the bake."""
+    COUNT_SHADOW = "count shadow"
+    """Evidence of the shadow stage counts for errors, latency and identical predictions."""
 
 
 LEGAL_EXITS: Mapping[RolloutState, tuple[RolloutState, ...]] = {
@@ -86,9 +88,23 @@ LEGAL_EXITS: Mapping[RolloutState, tuple[RolloutState, ...]] = {
 
 CONTROLS: Mapping[RolloutState, tuple[Control, ...]] = {
     RolloutState.SHIFTING: (Control.PAUSE, Control.REVERT, Control.KEEP_OLD),
-    RolloutState.WAITING: (Control.PAUSE, Control.NEXT, Control.FORWARD, Control.REVERT, Control.KEEP_OLD),
+    RolloutState.WAITING: (
+        Control.PAUSE,
+        Control.NEXT,
+        Control.FORWARD,
+        Control.REVERT,
+        Control.KEEP_OLD,
+        Control.COUNT_SHADOW,
+    ),
     RolloutState.BAKING: (Control.PAUSE, Control.REVERT, Control.KEEP_OLD),
-    RolloutState.PAUSED: (Control.RESUME, Control.NEXT, Control.FORWARD, Control.REVERT, Control.KEEP_OLD),
+    RolloutState.PAUSED: (
+        Control.RESUME,
+        Control.NEXT,
+        Control.FORWARD,
+        Control.REVERT,
+        Control.KEEP_OLD,
+        Control.COUNT_SHADOW,
+    ),
     RolloutState.GOING_BACK: (),
     RolloutState.DONE: (),
     RolloutState.REVERTED: (),

@@ -7,34 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 
-from mlconsole.core.deciding import decide
 from mlconsole.core.errors import InvalidTraffic, UsageError
 from mlconsole.core.policies import Policy, Stage
-from mlconsole.core.policy_lint import Finding, lint
 from mlconsole.core.releases import Content, Variant
 from mlconsole.core.rollouts import PlannedStage
-from mlconsole.core.steering import advanced, controlled, measured_again, slice_returned
 from mlconsole.core.text import duration
-from mlconsole.core.timetables import StageTime, timetable, told
 from mlconsole.core.traffic import WHOLE, Shadow, Split, Traffic, give, percent
 from mlconsole.core.transitions import deployed, shared
-
-__all__ = [
-    "Finding",
-    "Growth",
-    "StageTime",
-    "advanced",
-    "controlled",
-    "decide",
-    "growth",
-    "lint",
-    "measured_again",
-    "ordered",
-    "planned",
-    "slice_returned",
-    "timetable",
-    "told",
-]
 
 
 class Growth(StrEnum):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from mlconsole.core.evidence import HOUR, LEAST, NEEDED_USUAL
 from mlconsole.core.health import OTHER, Baseline, Settings
 from mlconsole.core.rollouts import Rollout
-from mlconsole.core.summaries import Key, Summary
+from mlconsole.core.summaries import APPLICATION, Key, Summary
 
 DAY = 86_400.0
 """Seconds in which a slice has to reach its evidence where the rollout has no deadline; else it is pooled."""
@@ -69,6 +69,7 @@ class Staged:
         self.needed = self.stage.evidence or NEEDED_USUAL
         """Requests of the new variant that a guard wants before it passes."""
         self._sums: dict[tuple[str, tuple[str, ...]], Summary] = {}
+        self._rates: dict[str, float] = {}
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
@@ -138,6 +139,11 @@ class Staged:
 
     def rate(self, name: str) -> float:
         """Requests a second that the new variant gets of a slice, by the traffic of all variants and its desired share."""
+        if name not in self._rates:
+            self._rates[name] = self._rate(name)
+        return self._rates[name]
+
+    def _rate(self, name: str) -> float:
         variants = (self.evidence.new, *self.evidence.stable)
         began, oldest = self.evidence.stage_began, self.evidence.stage_began - HOUR
         part = Part(name, (), True)
@@ -176,7 +182,7 @@ class Staged:
         begin = max(self.evidence.stage_began, self.now - seconds)
         found: dict[str, int] = {}
         for key, windows in self.evidence.windows.items():
-            if key.endpoint == self.evidence.endpoint and key.slice == name and not key.shadow and key.variant:
+            if key.endpoint == self.evidence.endpoint and key.slice == name and not key.shadow and key.variant not in ("", APPLICATION):
                 found[key.variant] = found.get(key.variant, 0) + sum(one.n for at, one in windows.items() if at >= begin)
         return found
 

@@ -20,6 +20,7 @@ _WORDS = {
     Control.REVERT: "revert",
     Control.FORWARD: "roll forward",
     Control.KEEP_OLD: "keep the old variant",
+    Control.COUNT_SHADOW: "let shadow evidence count",
 }
 
 
@@ -92,6 +93,10 @@ def controlled(rollout: Rollout, control: Control, who: Actor, reason: str, now:
             return advanced(rollout, RolloutState.GOING_BACK, now, why=f"reverted by {said}")
         case Control.KEEP_OLD:
             return replace(rollout, keep_old=True)
+        case Control.COUNT_SHADOW:
+            if not any(stage.shadow for stage in rollout.stages[: rollout.stage]):
+                raise UsageError(f"{rollout.endpoint}'s rollout had no shadow stage whose evidence could count. Nothing was changed.")
+            return replace(rollout, shadow_counts=True)
         case Control.NEXT:
             return _jumped(rollout, rollout.stage + 1, now, f"next stage by {said}")
         case Control.FORWARD:

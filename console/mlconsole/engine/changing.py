@@ -58,8 +58,12 @@ def confirmed(plan: Plan, *, yes: bool, typed: str | None) -> None:
         raise ConfirmationNeeded(f'"{typed}" is not {plan.confirm}. Nothing has happened.', next=f"Add --confirm {plan.confirm}.")
 
 
-def run(session: Session, plan: Plan, *, stop: Stop | None = None) -> Outcome:
+def run(
+    session: Session, plan: Plan, *, stop: Stop | None = None, rollout: str = "", driver: int = 0, supersedes: str = ""
+) -> Outcome:
     """Carry a plan out: take the lease, look once more, journal, drive.
+
+    A stage of a `rollout` shows its `driver`'s token; another change of an endpoint that is in one says which it `supersedes`.
 
     Raises:
         Locked: somebody else changes the scope.
@@ -76,7 +80,7 @@ def run(session: Session, plan: Plan, *, stop: Stop | None = None) -> Outcome:
         plan.environment, plan.scope, session.actor, plan.id, purpose=f"{plan.kind} {plan.endpoint}", seconds=LEASE_SECONDS
     )
     try:
-        operation = _begin(session, plan, lease)
+        operation = _begin(session, plan, lease, rollout, driver, supersedes)
     except BaseException:
         session.registry.drop(lease)
         raise
@@ -265,7 +269,7 @@ def _by_hand(operation: Operation) -> bool:
     return operation.cause is Cause.ASKED and operation.problem.startswith("stopped by")
 
 
-def _begin(session: Session, plan: Plan, lease: Lease) -> Operation:
+def _begin(session: Session, plan: Plan, lease: Lease, rollout: str, driver: int, supersedes: str) -> Operation:
     unfinished = [one for one in session.registry.unfinished(plan.environment) if one.plan.scope == plan.scope]
     if unfinished:
         raise Locked(
@@ -273,7 +277,9 @@ def _begin(session: Session, plan: Plan, lease: Lease) -> Operation:
             next=f"mlconsole recover {unfinished[0].id} --env {plan.environment}",
         )
     _check_state(session, plan)
-    return session.registry.start_operation(plan, session.actor, lease, plan.now, plan.made_from_release)
+    return session.registry.start_operation(
+        plan, session.actor, lease, plan.now, plan.made_from_release, rollout=rollout, driver=driver, supersedes=supersedes
+    )
 
 
 def _check_environment(session: Session, what: str, environment: str) -> None:

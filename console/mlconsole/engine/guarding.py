@@ -1,8 +1,8 @@
 """The guardian: it watches the environments of a workspace when nobody looks, tells people, mends what was interrupted, and runs repairs.
 
 Each environment has a watch of its own, with threads of its own: one that looks, one that gives the sign of life, one that delivers
-notices, one that ends interrupted changes, one that carries out what was asked for. A backend or a channel that hangs holds up its own,
-never a sign of life or another environment.
+notices, one that ends interrupted changes, one that carries out what was asked for, one for each rollout. A backend or a channel that hangs
+holds up its own, never a sign of life or another environment.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 from mlconsole.core.text import duration, neutralise
 from mlconsole.engine import acting, changing
 from mlconsole.engine.access import Deed
+from mlconsole.engine.conducting import Conductor
 from mlconsole.engine.health import HealthWatch
 from mlconsole.engine.notifying import Postman, Pulse, tell_of_gap
-from mlconsole.plugin.errors import Conflict, Locked, MLConsoleError
+from mlconsole.plugin.errors import Conflict, Locked, MLConsoleError, RegistryNewer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,6 +90,8 @@ class Guard:
         self._token = 0
         self._pruned = -_DAY
         self._threads: list[threading.Thread] = []
+        self._conductors: dict[str, Conductor | None] = {}
+        """Rollout → who drives it here; None: about to begin."""
         self.environment = session.environment.name
         """The one that it watches."""
         self.settings_problem = ""
@@ -111,7 +114,14 @@ class Guard:
         self._token = session.registry.watch(self.environment, session.actor, os.getpid(), every=_BEAT, channels=channels)
         if former is not None and tell_of_gap(session, former):
             self._say(f"{self.environment}: nobody watched since {former.beat.astimezone():%Y-%m-%d %H:%M:%S} ({former.dead_because})")
-        for work, every in ((self._look, _LOOK), (self._beat, _BEAT), (self._tell, 1.0), (self._mend, 1.0), (self._work, 1.0)):
+        for work, every in (
+            (self._look, _LOOK),
+            (self._beat, _BEAT),
+            (self._tell, 1.0),
+            (self._mend, 1.0),
+            (self._work, 1.0),
+            (self._roll, 1.0),
+        ):
             thread = threading.Thread(target=self._repeat, args=(work, every), daemon=True, name=f"guardian {self.environment}")
             self._threads.append(thread)
             thread.start()
@@ -128,12 +138,15 @@ class Guard:
     def stop(self) -> None:
         """Begin nothing more."""
         self._stop.set()
+        for conductor in list(self._conductors.values()):
+            if conductor is not None:
+                conductor.stop()
 
     def end(self) -> None:
         """Give the watch back; what is being done is left where the journal knows it."""
-        self._stop.set()
+        self.stop()
         until = time.monotonic() + _ENDS
-        for thread in self._threads:
+        for thread in list(self._threads):
             thread.join(max(0.0, until - time.monotonic()))
         session = self._means.session
         if self._token and not self.lost:
@@ -204,6 +217,11 @@ class Guard:
             self._say(f"{self.environment}: {error.message}")
             self._lost.set()
             self._stop.set()
+        except RegistryNewer as error:
+            # This program was replaced by a newer one: who keeps it running (systemd, a person) starts that.
+            self._say(f"{self.environment}: {error.message} This guardian ends.")
+            self._lost.set()
+            self._stop.set()
 
     def _tell(self, means: _Means) -> None:
         means.postman.deliver()
@@ -230,6 +248,31 @@ class Guard:
                     self._say(f"{self.environment}: {outcome.sentence}")
                 except Locked:
                     continue  # somebody else was quicker
+
+    def _roll(self, means: _Means) -> None:
+        """Take up the rollouts that nobody drives, each in a thread of its own: one that waits for a backend holds up no other."""
+        registry = means.session.registry
+        for rollout in registry.unfinished_rollouts(self.environment):
+            driver = registry.rollout_driver(rollout.id)
+            if rollout.id in self._conductors or (driver is not None and driver.alive) or self._stop.is_set():
+                continue
+            thread = threading.Thread(target=self._conduct, args=(rollout.id,), daemon=True, name=f"rollout {rollout.id}")
+            self._conductors[rollout.id] = None
+            self._threads = [one for one in self._threads if one.is_alive()] + [thread]
+            thread.start()
+
+    def _conduct(self, rollout_id: str) -> None:
+        try:
+            with self._held() as means:
+                conductor = self._conductors[rollout_id] = Conductor(means.session, rollout_id, self._say)
+                if not self._stop.is_set():
+                    conductor.run()
+        except MLConsoleError as error:
+            self._complain(error.message)
+        except Exception as error:  # noqa: BLE001 - the edge: a rollout's own trouble ends nobody else's watch; it is taken up again
+            self._complain(f"rollout {rollout_id}: {type(error).__name__}: {error}")
+        finally:
+            self._conductors.pop(rollout_id, None)
 
     def _work(self, means: _Means) -> None:
         for run in acting.carry_out_asked(means.session):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from mlconsole.core.alarms import NEEDED, Alarm, AlarmState, Finding, settle
 from mlconsole.core.evidence import Evidence
-from mlconsole.core.health import Answer, EndpointHealth, Question
+from mlconsole.core.health import Answer, EndpointHealth, Figures, Question
 from mlconsole.core.models import Json
 from mlconsole.core.questions import judge, proven
 from mlconsole.core.summaries import APPLICATION
@@ -105,7 +105,7 @@ class HealthWatch:
             there = live.get(name) if live else None
             resources = {one.name: one.resources for one in there.variants} if there else {}
             evidence[name] = self._gathering.evidence(name, found.get(name), alarms, resources)
-            judged[name] = judge(evidence[name], self._gathering.cache(name))
+            judged[name] = self._judged(evidence[name])
         probes = [self._of_now(row) for row in session.registry.probes(environment)]
         depends = {name: dependencies(session, name, content) for name, content in found.items()}
         failing = self._failing(judged, probes, depends, alarms)
@@ -132,6 +132,15 @@ class HealthWatch:
             minutes=self.minutes,
         )
         return self.view
+
+    def _judged(self, evidence: Evidence) -> EndpointHealth:
+        """How an endpoint is. What is in one's predictions and was never thought of must not blind us for all the others."""
+        try:
+            return judge(evidence, self._gathering.cache(evidence.endpoint))
+        except Exception as error:  # noqa: BLE001 - see above
+            text = f"it can't be judged: {type(error).__name__}: {error}"
+            answer = Answer(Question.ERRORS, Verdict.ERROR, text=text)
+            return EndpointHealth(evidence.endpoint, Verdict.ERROR, (answer,), (), Figures(), Figures())
 
     def _alarms(self) -> list[Alarm]:
         """The newest ones, open and closed."""

@@ -58,7 +58,7 @@ class Ingest:
         """
         stored, caught_up = 0, True
         trouble: list[MLConsoleError] = []
-        for source, reader in self._sources():
+        for source, reader in self._sources(trouble):
             try:
                 count, to_the_end = self._read(source, reader)
                 stored += count
@@ -78,8 +78,13 @@ class Ingest:
             if garbage:
                 yield f"{garbage} lines of {source} could not be understood (no JSON, or no time)"
 
-    def _sources(self) -> Iterator[tuple[str, Predictions]]:
-        predictions = self._session.backend.predictions()
+    def _sources(self, trouble: list[MLConsoleError]) -> Iterator[tuple[str, Predictions]]:
+        """What is read; an adapter that can't be made is noted in `trouble`, and holds up no other source."""
+        try:
+            predictions = self._session.backend.predictions()
+        except MLConsoleError as error:
+            predictions = None
+            trouble.append(error)
         if predictions is not None:
             yield PREDICTIONS, predictions
         if self._logs is None:

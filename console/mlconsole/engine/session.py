@@ -141,8 +141,11 @@ class Session:
         Raises:
             MLConsoleError: one can't, with the line where it is named or told something wrong.
         """
+        from mlconsole.workspace import check_plugins
         from mlconsole.workspace.health import kind_options
 
+        if self._plugins is None:
+            check_plugins(self.environment)
         self.backend.predictions()
         made: tuple[ProbeSettings | ChannelSettings, ...] = (*self.environment.probes.values(), *self.environment.channels.values())
         for settings in made:

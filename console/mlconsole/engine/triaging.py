@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING
 from mlconsole.core.alarms import Alarm, AlarmState, Finding
 from mlconsole.core.evidence import Evidence
 from mlconsole.core.facts import JUST_BEFORE, SLACK, Change, EndpointFacts, Event, Facts, ProbeFact, Target
-from mlconsole.core.health import EndpointHealth, Figures, Question
+from mlconsole.core.health import OTHER, EndpointHealth, Figures, Question
 from mlconsole.core.live import as_live
 from mlconsole.core.models import Json
 from mlconsole.core.operations import OperationState
 from mlconsole.core.pages import PageFacts, words_for
+from mlconsole.core.paging import SLOW_FACTOR, SLOW_LEAST, slow_counter
 from mlconsole.core.releases import Content, Release, Standing, describe_content
-from mlconsole.core.summaries import Summary
+from mlconsole.core.summaries import APPLICATION, Summary
 from mlconsole.core.text import duration, neutralise
 from mlconsole.core.transitions import revert_target
 from mlconsole.core.triage import Triage, title, triage
@@ -31,12 +33,11 @@ from mlconsole.plugin.roles import Notice
 if TYPE_CHECKING:
     from mlconsole.core.operations import Operation
     from mlconsole.engine.session import Session
+    from mlconsole.observations import Row
     from mlconsole.registry import ProbeRow
 
 _LEAST = 15
 """Predictions from which a variant that has not failed counts as fine."""
-
-_SLOW = 0.95
 
 
 class Triaging:
@@ -290,68 +291,72 @@ class Triaging:
 
 
 def affected_rows(session: Session, alarm: Alarm) -> Iterator[Mapping[str, Json | datetime]]:
-    """The wrong predictions of an alarm among those that are stored, each once."""
+    """The wrong predictions of an alarm among those that are stored, each once; all with the same fields."""
+    store, environment = session.observations, session.environment.name
+    keys = sorted({key for endpoint in alarm.endpoints for key in store.labels(environment, endpoint)})
     told: set[tuple[str, str, float]] = set()
     until = (alarm.closed or session.clock.now()).timestamp() + 60
     for finding in alarm.findings:
         if not finding.endpoint or finding.question in (Question.SILENT, Question.DEPENDENCY, Question.WATCHER):
             continue
-        last = finding.seen.timestamp() + 10
+        last = min(until, finding.seen.timestamp() + 10)
+        settings = session.workspace.endpoints.get(finding.endpoint)
+        border = _border(finding, settings.health.latency_ms if settings else None)
         for name in finding.slices if "" not in finding.slices else ("",):
-            wanted = "" if name == "other" else name
-            rows = list(
-                session.observations.rows(
-                    session.environment.name, finding.endpoint, finding.since.timestamp(), min(until, last), shadow=False, slice=wanted
-                )
-            )
-            modal = _modal(rows) if finding.question is Question.IDENTICAL else None
-            border = _border(rows)
-            for row in rows:
+            wanted = "" if name == OTHER else name
+
+            def rows(wanted: str = wanted, finding: Finding = finding, last: float = last) -> Iterator[Row]:
+                found = store.rows(environment, finding.endpoint, finding.since.timestamp(), last, shadow=False, slice=wanted)
+                # An application tells of the same requests once more.
+                return (row for row in found if not row.application or APPLICATION in finding.variants)
+
+            modal = _modal(rows()) if finding.question is Question.IDENTICAL else None
+            for row in rows():
                 if finding.variants and any(finding.variants) and row.variant not in finding.variants:
                     continue
                 failed = row.status == 0 or (row.status >= 400 and row.status != 429)
                 wrong = {
                     Question.ERRORS: failed,
                     Question.IDENTICAL: not failed and _output(row) == modal,
-                    Question.LATENCY: row.ms >= border,
+                    Question.LATENCY: not failed and row.ms > border,
                 }.get(finding.question, False)
                 mark = (finding.endpoint, row.request_id, row.time)
                 if not wrong or mark in told:
                     continue
                 told.add(mark)
-                at = moment_of(row.time)
                 yield {
                     "request_id": row.request_id,
-                    "time": at if at is not None else "",
+                    "time": moment_of(row.time),
                     "endpoint": finding.endpoint,
                     "variant": row.variant,
-                    **{f"slice_{key}": value for key, value in row.slices.items()},
+                    **{f"slice_{key}": row.slices.get(key, "") for key in keys},
                     "status": row.status,
-                    "milliseconds": round(row.ms, 3),
+                    "milliseconds": None if math.isnan(row.ms) else round(row.ms, 3),
                     "score": row.score,
                     "why": str(finding.question),
                     "error": row.error,
                 }
 
 
-def _output(row: object) -> object:
-    score, output = getattr(row, "score", None), getattr(row, "output", None)
-    return round(score, 6) if score is not None else json.dumps(output, sort_keys=True, default=str)
+def _output(row: Row) -> object:
+    return round(row.score, 6) if row.score is not None else json.dumps(row.output, sort_keys=True, default=str)
 
 
-def _modal(rows: Sequence[object]) -> object:
+def _modal(rows: Iterable[Row]) -> object:
     counts: dict[object, int] = {}
     for row in rows:
-        if 0 < getattr(row, "status", 0) < 400:
+        if 0 < row.status < 400:
             output = _output(row)
             counts[output] = counts.get(output, 0) + 1
     return max(counts, key=lambda output: counts[output], default=None)
 
 
-def _border(rows: Sequence[object]) -> float:
-    """The latency from which the slow ones are: the median of that time, in which most are slow."""
-    times = sorted(getattr(row, "ms", 0.0) for row in rows)
-    return times[len(times) // 4] if times else 0.0
+def _border(finding: Finding, absolute: float | None) -> float:
+    """What was slow (ms), as it was judged: what was set, else what is far above the usual. Without either, nothing was."""
+    if absolute is not None:
+        return absolute
+    usual = finding.usual
+    return math.inf if usual is None else max(SLOW_FACTOR * usual, usual + SLOW_LEAST)
 
 
 def _effect(findings: Sequence[Finding], evidence: Evidence, until: float) -> tuple[int, int | None]:
@@ -362,6 +367,7 @@ def _effect(findings: Sequence[Finding], evidence: Evidence, until: float) -> tu
         if finding.question in (Question.SILENT, Question.DEPENDENCY, Question.WATCHER):
             continue
         since = finding.since.timestamp() - 10
+        border = _border(finding, evidence.settings.latency_ms)
         names = ("",) if "" in finding.slices else finding.slices
         for key, windows in evidence.windows.items():
             if key.shadow or key.slice not in names or (any(finding.variants) and key.variant not in finding.variants):
@@ -370,17 +376,17 @@ def _effect(findings: Sequence[Finding], evidence: Evidence, until: float) -> tu
             for start, summary in windows.items():
                 if not since <= start <= until:
                     continue
-                wrong += _wrong(finding.question, summary)
+                wrong += _wrong(finding.question, summary, border)
                 if finding.question is Question.IDENTICAL and baseline is not None and baseline.threshold is not None:
                     scored = True
                     over += summary.over(baseline.threshold)
     return wrong, over if scored else None
 
 
-def _wrong(question: Question, summary: Summary) -> int:
+def _wrong(question: Question, summary: Summary, border: float) -> int:
     if question is Question.ERRORS:
         return summary.failed
-    return summary.answered
+    return slow_counter(border)(summary).bad if question is Question.LATENCY else summary.answered
 
 
 def _fine(health: EndpointHealth) -> Iterator[str]:

@@ -17,7 +17,7 @@ from mlconsole.engine.endpoints import Look, look, overview
 from mlconsole.engine.observing import WINDOW, seen_of
 from mlconsole.engine.remembering import Memory
 from mlconsole.engine.snapshots import keep, last
-from mlconsole.engine.views import EndpointView, HealthView, OperationView, Snapshot, State, StatusView, VersionView
+from mlconsole.engine.views import EndpointView, HealthView, OperationView, RolloutView, Snapshot, State, StatusView, VersionView
 from mlconsole.plugin.errors import MLConsoleError
 
 if TYPE_CHECKING:
@@ -185,6 +185,8 @@ class Watch:
             slices=limits[0],
             shadow=limits[1],
             health=health,
+            rollouts=self._rollouts(),
+            policies={name: one.policy for name, one in session.workspace.endpoints.items()},
             seen=max((e.as_of for e in status.endpoints if e.as_of), default=None) if status.blind else status.at,
         )
         states = tuple((one.name, one.state, one.release) for one in status.endpoints)
@@ -192,9 +194,18 @@ class Watch:
             self._kept_states, self._kept_at = states, began
             keep(session.workspace.root / ".mlconsole", snapshot, versions=self._versions is not self._kept_versions)
             self._kept_versions = self._versions
-        settled = not status.running and not status.blind and isinstance(self._versions, tuple)
+        busy = bool(status.running) or any(not one.over for one in snapshot.rollouts)
+        settled = not busy and not status.blind and isinstance(self._versions, tuple)
         self._before = _Before(snapshot, names, since, looked, began) if settled else None
         return snapshot
+
+    def _rollouts(self) -> tuple[RolloutView, ...]:
+        """Those that run are read at each look, for what their guards say changes all the time."""
+        if self._memory.get("rollouts", lambda: bool(self._session.registry.rollouts(self._session.environment.name, limit=1))):
+            from mlconsole.engine import rolling
+
+            return rolling.shown(self._session)
+        return ()
 
     def _look_at_health(self, looked: Look, *, quiet: bool) -> tuple[HealthView | None, bool]:
         """How everything really does, and whether that says something else than the last time; asked less often while nothing moves."""

@@ -112,6 +112,10 @@ class RegistryUnusable(MLConsoleError):
     code = "registry"
 
 
+class RegistryNewer(RegistryUnusable):
+    """The registry was written by a newer release than this one."""
+
+
 class RegistryLocked(RegistryUnusable):
     """Another process held the registry's lock longer than this command could wait."""
 

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from mlconsole.core.errors import MLConsoleError
-from mlconsole.plugin.errors import RegistryLocked, RegistryUnusable
+from mlconsole.plugin.errors import RegistryLocked, RegistryNewer, RegistryUnusable
 
 _RESTORE = "Put a copy of it in its place (registry.db.before-… beside it is one), or move it away to begin a new history."
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FORMAT)
@@ -94,9 +94,9 @@ def full(path: Path) -> RegistryUnusable:
     )
 
 
-def newer(path: Path, found: int, known: int) -> RegistryUnusable:
+def newer(path: Path, found: int, known: int) -> RegistryNewer:
     """A schema from the future."""
-    return RegistryUnusable(
+    return RegistryNewer(
         f"The registry {path} was written by a newer mlconsole (schema {found}, this one knows {known}). Nothing was read or changed.",
         next="Upgrade mlconsole here: pip install --upgrade mlconsole.",
     )

@@ -27,7 +27,7 @@ class Group(StrEnum):
 
 @dataclass(frozen=True)
 class Action:
-    """Something that a key does. `label` stands in the row of keys, `help` in `?`."""
+    """Something that a key does. `label` stands in the row of keys, `help` in `?`. With an empty key it is only offered by `x` and `:`."""
 
     id: str
     key: str
@@ -80,9 +80,15 @@ _ALL = (
     Action("as_for_all", "backspace", "as for all", "take a slice's own split away (also delete)", group=Group.DRAFT),
     Action("next_endpoint", "n", "next endpoint", "the next endpoint, here"),
     Action("go_back", "u", "back", "go back: a plan, then y", group=Group.BACK),
+    Action("pause", "p", "pause", "pause the rollout, or let it go on; its guards go on either way", group=Group.BACK),
     Action("acknowledge", "a", "ack", "acknowledge the alarm: you have it", group=Group.BACK, everywhere=True),
     Action("deploy", "D", "deploy", "deploy a version: opens a plan", group=Group.FORWARD),
     Action("traffic", "T", "traffic", "make the staged shares live: opens a plan", group=Group.FORWARD),
+    Action("rollout", "R", "rollout", "roll a version out in stages that guard themselves: opens a plan", group=Group.FORWARD),
+    Action("next_stage", "N", "next", "the rollout's next stage, without its evidence: asks why", group=Group.FORWARD),
+    Action("evidence", "E", "evidence", "let the rollout's shadow evidence count", group=Group.FORWARD),
+    Action("roll_forward", "", "roll forward", "all of the traffic to the new variant now: asks why", group=Group.FORWARD),
+    Action("keep_old", "", "keep the old one", "the rollout takes nothing away after its bake", group=Group.BACK),
     Action("register", "G", "register", "register a version", group=Group.FORWARD),
     Action("keep", "K", "keep", "keep what is live, as a release of ours", group=Group.FORWARD),
     Action("fix", "F", "fix", "run the action that mends it: shown first", group=Group.FORWARD),
@@ -128,7 +134,7 @@ def load_actions(environ: Mapping[str, str] | None = None) -> Mapping[str, Actio
         actions[name] = replace(actions[name], key=key)
     taken: dict[str, str] = {}
     for action in actions.values():
-        if action.key in taken:
+        if action.key and action.key in taken:
             raise InvalidFile(
                 f'{path}: the key "{action.key}" is for {taken[action.key]} and {action.id}.', next="Give one of them another."
             )

@@ -12,6 +12,7 @@ from textual.worker import Worker, WorkerState
 from mlconsole.core.errors import MLConsoleError
 from mlconsole.engine.views import Snapshot
 from mlconsole.tui.messages import ChangeEnded, Done, Planned, Refused
+from mlconsole.tui.rollout_words import rollout_of, stage_name, turn
 from mlconsole.tui.shell import Shell
 from mlconsole.tui.start import Start
 from mlconsole.tui.tutor import Tutor
@@ -99,7 +100,17 @@ class Asking(Shell):
             else:
                 self.carry_out(plan, typed or None)
 
-        self.push_screen(PlanBox(plan, self.signs), said)
+        self.push_screen(PlanBox(plan, self.signs, notes=self._rollout_notes(plan)), said)
+
+    def _rollout_notes(self, plan: Plan) -> tuple[str, ...]:
+        """What a change does to the rollout that runs there, where the plan itself does not say so."""
+        rollout = rollout_of(self.snapshot, plan.endpoint)
+        if rollout is None or any("rollout" in note for note in plan.notes):
+            return ()
+        at = f"{turn(rollout)} at {stage_name(rollout)}"
+        if str(plan.kind) == "traffic":
+            return (f"this pauses the rollout ({at}); p lets it go on",)
+        return (f"this takes the place of the rollout ({at})",)
 
     def carry_out(self, plan: Plan, typed: str | None) -> None:
         """Run a plan in a process of its own: it goes on when this screen closes."""

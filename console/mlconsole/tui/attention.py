@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlconsole.core.text import duration
-from mlconsole.engine.views import AlarmView, EndpointView, Snapshot, State
+from mlconsole.engine.views import AlarmView, EndpointView, RolloutView, Snapshot, State
+from mlconsole.tui.figures import moment
 from mlconsole.tui.pane import Line, line
+from mlconsole.tui.rollout_words import failing, holds_for, stable_of, stage_name, value_of
 from mlconsole.tui.signs import STATE_STYLES, YELLOW, Signs
 
 UNWATCHED = "Health is looked at only while a console is open. Nobody pages you at night. mlconsole guardian install"
@@ -51,12 +53,43 @@ def attentions(snapshot: Snapshot) -> list[Attention]:
         for endpoint in snapshot.status.endpoints
         if endpoint.state in order and not _told_by(endpoint, alarms)
     ]
+    found += [told for one in snapshot.rollouts if (told := _of_rollout(one, snapshot)) is not None]
     if snapshot.health is not None:
         if snapshot.health.trouble:
             found.append(Attention(State.LOOK, f"health: {snapshot.health.trouble}", "health", ""))
         if snapshot.health.watcher.alive and snapshot.health.watcher.trouble:
             found.append(Attention(State.LOOK, f"guardian: {snapshot.health.watcher.trouble}", "health", ""))
     return sorted(found, key=lambda one: order[one.state])
+
+
+def _of_rollout(one: RolloutView, snapshot: Snapshot) -> Attention | None:
+    """A rollout that goes back, that nobody drives, or that waits for what does not come; and one that a guard took back, until somebody
+    does something with the endpoint.
+    """
+    now, name = snapshot.status.at, one.endpoint
+    bad = failing(one)
+    found = f"{bad[0].guard} in {value_of(bad[0].slice)} {bad[0].text}".strip() if bad else ""
+    if one.state == "going back":
+        if not bad:
+            return None  # somebody asked for it
+        return Attention(State.FAILING, f"{name}: {found}. A guard is taking it back to {stable_of(one)}", "canary", name)
+    if one.over:
+        endpoint = snapshot.endpoint(name)
+        later = any(other.endpoint == name and other.started > one.started for other in snapshot.rollouts)
+        changed = endpoint is not None and endpoint.changed is not None and one.ended is not None and endpoint.changed > one.ended
+        if later or changed or not (one.state == "failed" or (one.state == "reverted" and bad)):
+            return None
+        when = moment(one.ended, now)
+        if one.state == "failed":
+            return Attention(State.LOOK, f"{name}: the rollout of {one.variant} failed {when}: {one.why}", "canary", name)
+        back = f" to #{one.back_to}" if one.back_to else f" to {stable_of(one)}"
+        return Attention(State.LOOK, f"{name}: {one.why or found} Went back{back} at {when}, by itself", "canary", name)
+    watcher = snapshot.health.watcher if snapshot.health is not None and snapshot.health.watcher.alive else snapshot.status.watcher
+    if not one.driver and not watcher.alive:
+        at = f"{name} is at {stage_name(one)} and nobody drives its rollout: nothing takes it back by itself. mlconsole guardian start"
+        return Attention(State.FAILING, at, "canary", name)
+    holds = holds_for(one, now)
+    return Attention(State.LOOK, holds, "canary", name) if holds else None
 
 
 def _of_alarm(alarm: AlarmView, snapshot: Snapshot) -> Attention:

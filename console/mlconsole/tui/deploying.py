@@ -16,6 +16,7 @@ from mlconsole.core.traffic import parse_percent
 from mlconsole.engine.views import EndpointView, VersionView
 from mlconsole.tui.dialogs import Ask, Choice, Option, TextBox
 from mlconsole.tui.pane import Line, line
+from mlconsole.tui.rollout_words import rollout_of
 from mlconsole.tui.signs import BOLD, DIM
 
 if TYPE_CHECKING:
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
 
 def choose_version(app: ConsoleApp, endpoint: str | None) -> None:
     """Which version is to be deployed: those of the endpoint's model first."""
+
+    def chosen(version: VersionView) -> None:
+        ask_share(app, version, endpoint if endpoint and _serves(app, endpoint, version) else None)
+
+    pick_version(app, endpoint, f"deploy which version{f' behind {endpoint}' if endpoint else ''}", chosen)
+
+
+def pick_version(app: ConsoleApp, endpoint: str | None, title: str, then: Callable[[VersionView], None]) -> None:
+    """Let a person choose a version: those that belong behind the endpoint first."""
     snapshot = app.snapshot
     if snapshot is None or not snapshot.versions:
         app.say("No version is registered yet. G registers one; mlconsole models register MODEL@VERSION PATH.")
@@ -35,9 +45,9 @@ def choose_version(app: ConsoleApp, endpoint: str | None) -> None:
     def chosen(name: str | None) -> None:
         version = next((one for one in ordered if one.name == name), None)
         if version is not None:
-            ask_share(app, version, endpoint if endpoint and _serves(app, endpoint, version) else None)
+            then(version)
 
-    app.push_screen(Choice(f"deploy which version{f' behind {endpoint}' if endpoint else ''}", options), chosen)
+    app.push_screen(Choice(title, options), chosen)
 
 
 def _serves(app: ConsoleApp, endpoint: str, version: VersionView) -> bool:
@@ -87,8 +97,15 @@ def plan_deploy(app: ConsoleApp, version: VersionView, endpoint: str, share: int
 
 
 def go_back(app: ConsoleApp, endpoint: str, to: int | None = None) -> None:
-    """A running change is stopped at once; else the plan that goes back."""
+    """A rollout is taken back, when a person says so; a running change is stopped at once; else the plan that goes back."""
     view = app.snapshot.endpoint(endpoint) if app.snapshot else None
+    rollout = rollout_of(app.snapshot, endpoint)
+    if rollout is not None and to is None:
+        from mlconsole.tui.rolling import back_why_off, revert
+
+        why = back_why_off(rollout)
+        app.say(why) if why else revert(app, rollout)
+        return
     if view is not None and view.operation is not None and to is None:
         app.go_back_now(endpoint)
         return

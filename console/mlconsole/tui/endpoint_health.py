@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from mlconsole.engine.views import AlarmView, EndpointHealthView, EndpointView, State
+from mlconsole.engine.views import AlarmView, EndpointHealthView, EndpointView, RolloutView, State
 from mlconsole.tui.pane import Line, Span, line
-from mlconsole.tui.signs import DIM, STATE_STYLES, YELLOW, Signs
+from mlconsole.tui.rollout_words import state_word
+from mlconsole.tui.signs import CYAN, DIM, STATE_STYLES, YELLOW, Signs
 from mlconsole.tui.table import Column
 
 HEALTH_COLUMNS = (
@@ -17,8 +18,10 @@ HEALTH_COLUMNS = (
 _WORDS = {State.OK: "ok", State.LOOK: "look", State.CHANGING: "changing", State.FAILING: "failing", State.NO_DATA: "no data"}
 
 
-def state_cell(endpoint: EndpointView, health: EndpointHealthView | None, signs: Signs) -> Span:
-    """How an endpoint is, in one or two words: by health where that is what decides. Not seen, it is not said to be as it was."""
+def state_cell(endpoint: EndpointView, health: EndpointHealthView | None, signs: Signs, rollout: RolloutView | None = None) -> Span:
+    """How an endpoint is, in one or two words: by health where that is what decides; well, what its rollout does. Not seen, it is not said
+    to be as it was.
+    """
     state = endpoint.state
     if state is State.NO_DATA and endpoint.was is not None:
         return f"{signs.of(state)} was {signs.of(endpoint.was)} {_WORDS[endpoint.was]}", STATE_STYLES[state]
@@ -29,6 +32,8 @@ def state_cell(endpoint: EndpointView, health: EndpointHealthView | None, signs:
             state = State.FAILING if any(one.pages for one in health.answers if one.verdict == "fail") else State.LOOK
         if (state in (State.FAILING, State.LOOK) and fails) or (state is State.OK and health.verdict == "pass"):
             word = health.title
+    if rollout is not None and state in (State.OK, State.CHANGING):
+        return (f"{signs.back if rollout.state == 'going back' else signs.changing} {state_word(rollout)}", CYAN)
     return f"{signs.of(state)} {word}", STATE_STYLES[state]
 
 

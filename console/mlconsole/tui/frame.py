@@ -12,11 +12,12 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from mlconsole.core.text import duration
-from mlconsole.engine.views import OperationView, Snapshot, State
+from mlconsole.engine.views import OperationView, RolloutView, Snapshot, State
 from mlconsole.tui.actions import Action, Group
 from mlconsole.tui.attention import open_alarms
 from mlconsole.tui.figures import moment
 from mlconsole.tui.pane import Line, Span, cut, fitted, line, plained, strip_of, width_of
+from mlconsole.tui.rollout_words import row_two, running_rollouts
 from mlconsole.tui.signs import BOLD, CYAN, DIM, PRODUCTION, STATE_STYLES, YELLOW, Signs, current
 
 STALE = 6.0
@@ -115,11 +116,14 @@ def world(snapshot: Snapshot | None, now: datetime, signs: Signs, width: int) ->
     age = (now - at).total_seconds() if at is not None else None
     live = age is not None and age < STALE and not blind
     told = "data live" if live else "NEVER SEEN" if age is None else f"DATA {duration(max(0.0, age)).upper()} OLD"
-    running = snapshot.status.running
+    rollouts = running_rollouts(snapshot)
+    told_there = {one.endpoint for one in rollouts}
+    running = [one for one in snapshot.status.running if one.endpoint not in told_there]
     watches = watcher_told(snapshot, now, signs)
     does = _doing(snapshot, now, signs)
     spans: list[tuple[str, str]] = []
-    for run, watcher in _shorter(running, watches, does, most=width):
+    changes = [_changing(rollouts, running, now, signs, brief) for brief in (0, 1, 2)] if rollouts or running else []
+    for run, watcher in _shorter(changes, watches, does, most=width):
         parts = [part for part in (run, watcher, (told, "" if live else "bold red")) if part[0]]
         spans = [(" ", ""), *counts]
         for text, words in parts:
@@ -131,16 +135,24 @@ def world(snapshot: Snapshot | None, now: datetime, signs: Signs, width: int) ->
     return line(*spans), "reverse red" if blind else ""
 
 
-def _shorter(running: Sequence[OperationView], watches: Span, does: Span, *, most: int) -> Iterator[tuple[Span, Span]]:
+def _changing(rollouts: Sequence[RolloutView], running: Sequence[OperationView], now: datetime, signs: Signs, brief: int) -> str:
+    """The rollouts and the other changes under way, in a few words; the more `brief`, the fewer."""
+    if not rollouts:
+        return running_told(running, brief)
+    more = len(rollouts) + len(running) - 1
+    return row_two(rollouts[0], now, signs, brief) + (f" +{more}" if more else "")
+
+
+def _shorter(changes: Sequence[str], watches: Span, does: Span, *, most: int) -> Iterator[tuple[Span, Span]]:
     """What of the changes and of who watches is told, the longest first."""
     nothing: Span = ("", "")
     quiet = watches[1] == "" or watches[1] == DIM
-    if not running:
+    if not changes:
         tellings = [does] if does[0] else [("no change", ""), nothing]
         if most < 60 and not does[0]:
             tellings = [nothing]
     else:
-        tellings = [(running_told(running, brief), CYAN) for brief in (0, 1, 2)]
+        tellings = [(text, CYAN) for text in changes]
     for told in tellings:
         yield told, watches
     if quiet:
@@ -168,7 +180,11 @@ def watcher_told(snapshot: Snapshot, now: datetime, signs: Signs) -> Span:
     if snapshot.health is None and watcher.since is None:
         return "only you watch", DIM
     since = f" since {moment(watcher.since, now)}" if watcher.since else ""
-    wrong = bool(open_alarms(snapshot)) or status.count(State.FAILING) > 0 or (status.production and bool(status.running))
+    wrong = (
+        bool(open_alarms(snapshot))
+        or status.count(State.FAILING) > 0
+        or (status.production and bool(status.running or running_rollouts(snapshot)))
+    )
     return f"NOBODY WATCHES{since}", "reverse red" if wrong else YELLOW
 
 

@@ -15,6 +15,7 @@ from mlconsole.tui.attention import attentions
 from mlconsole.tui.filtering import Filtering
 from mlconsole.tui.frame import Bar
 from mlconsole.tui.pane import Pane
+from mlconsole.tui.rollout_words import last_words, running_rollouts
 from mlconsole.tui.start import Start
 from mlconsole.tui.table import LiveTable
 
@@ -79,12 +80,13 @@ class Keys(Filtering):
         """Why an action is off just now; empty when it is not."""
         action = self.actions_by_id[name]
         snapshot = self.snapshot
-        if action.group is Group.FORWARD or name == "go_back":
+        if action.group is Group.FORWARD or name in ("go_back", "pause", "keep_old"):
             if snapshot is None:
                 return f"{action.key} is off: nothing has been looked at yet."
             if snapshot.status.read_only or self.read_only:
                 return f"{action.key} is off: read only. Nothing was changed."
-            if snapshot.blind and name != "fix":  # what mends it may well be what makes it be seen again
+            # What mends it may well be what makes it be seen again; and a rollout is held without asking the backend.
+            if snapshot.blind and name not in ("fix", "pause", "keep_old"):
                 return f"{action.key} is off: {snapshot.blind}. {snapshot.blind_next}"
         # What works everywhere is never off for want of something under the cursor: nobody may be locked into an empty screen.
         return "" if action.everywhere and name != "acknowledge" else self.view.why_off(name)
@@ -203,8 +205,12 @@ class Keys(Filtering):
 
     def act_quit(self) -> None:
         """Leave; nothing stops that should go on."""
-        running = self.snapshot.status.running if self.snapshot else ()
-        if running:
+        rollouts = running_rollouts(self.snapshot)
+        driven = {one.endpoint for one in rollouts}
+        running = [one for one in (self.snapshot.status.running if self.snapshot else ()) if one.endpoint not in driven]
+        if rollouts:
+            self.last_words = [last_words(one, self.now()) for one in rollouts]
+        elif running:
             self.last_words = [f"goes on without you: {frame.running_told(running)} (mlconsole wait {running[0].id})"]
         else:  # what was begun a moment ago is in no snapshot yet
             begun = [change.what for change in self._begun if change.ended() is None]
@@ -232,6 +238,6 @@ class Keys(Filtering):
         if message.bar.id == "attention":
             self.do("attention")
             return
-        action = next((one for one in self.actions_by_id.values() if one.key == message.text or one.label == message.text), None)
+        action = next((one for one in self.actions_by_id.values() if message.text and message.text in (one.key, one.label)), None)
         if action is not None and message.bar.id in ("screens", "keys"):
             self.do(action.id)

@@ -135,6 +135,7 @@ def _nothing_new(before: Snapshot, after: Snapshot) -> bool:
         and after.changes is before.changes
         and after.releases is before.releases
         and after.versions is before.versions
+        and (after.rollouts, after.policies) == (before.rollouts, before.policies)
         and after.blind == before.blind
         and (after.status.watcher, after.status.alarms) == (before.status.watcher, before.status.alarms)
         and _same_health(before.health, after.health)

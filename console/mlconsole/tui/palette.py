@@ -51,7 +51,7 @@ def open_palette(app: ConsoleApp) -> None:
 
 def open_row_actions(app: ConsoleApp) -> None:
     """All that can be done with what is under the cursor."""
-    options = [_option(app, app.actions_by_id[name]) for name in app.view.actions if name not in ("more", "faults", "sort")]
+    options = [_option(app, app.actions_by_id[name]) for name in app.view.shown_actions() if name not in ("more", "faults", "sort")]
     app.push_screen(Choice(app.subject or "what can be done here", options), lambda name: app.do(name) if name else None)
 
 
@@ -78,8 +78,10 @@ def open_help(app: ConsoleApp) -> None:
 
 def _help_line(app: ConsoleApp, action: Action) -> Line:
     why = "" if action.everywhere else app.why_off(action.id)
-    return line((f"  {action.key:<10}", BOLD), f"{action.help}", (f"  ({action.id})", DIM), (f"  {why}" if why else "", DIM))
+    return line((f"  {action.key or 'x':<10}", BOLD), f"{action.help}", (f"  ({action.id})", DIM), (f"  {why}" if why else "", DIM))
 
 
 def _option(app: ConsoleApp, action: Action) -> Option:
-    return Option(action.id, action.label, f"{action.key}  {action.help}", off=app.why_off(action.id) if not action.everywhere else "")
+    return Option(
+        action.id, action.label, f"{action.key or ' '}  {action.help}", off=app.why_off(action.id) if not action.everywhere else ""
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mlconsole.core.plans import Plan
 from mlconsole.core.releases import NOTHING, ReleaseKind, describe_content
 from mlconsole.core.text import duration
@@ -15,9 +17,10 @@ class PlanBox(ConfirmBox):
 
     command_told = "the command that applies this plan"
 
-    def __init__(self, plan: Plan, signs: Signs) -> None:
+    def __init__(self, plan: Plan, signs: Signs, *, notes: Sequence[str] = ()) -> None:
+        """`notes`: what the plan itself can't know, of what runs besides."""
         super().__init__(signs, confirm=plan.confirm, yes="y go back" if plan.kind is ReleaseKind.REVERT else "y do it")
-        self.plan = plan
+        self.plan, self._notes = plan, notes
 
     def heading(self, width: int) -> tuple[Line, str]:
         """Which plan it is, as far as there is room, and that nothing has happened."""
@@ -29,14 +32,14 @@ class PlanBox(ConfirmBox):
 
     def told(self, width: int) -> list[Line]:
         """The plan."""
-        return plan_lines(self.plan, self._signs, width)
+        return plan_lines(self.plan, self._signs, width, self._notes)
 
     def command(self) -> str:
         """The command that applies it."""
         return f"mlconsole apply {self.plan.id} --env {self.plan.environment}"
 
 
-def plan_lines(plan: Plan, signs: Signs, width: int) -> list[Line]:
+def plan_lines(plan: Plan, signs: Signs, width: int, notes: Sequence[str] = ()) -> list[Line]:
     """A plan in lines of at most `width` characters."""
     rows: list[tuple[str, str, str]] = []
     number = f"#{plan.made_from_release}  " if plan.made_from_release else ""
@@ -50,7 +53,7 @@ def plan_lines(plan: Plan, signs: Signs, width: int) -> list[Line]:
         rows.append(("costs", f"{plan.cost_per_hour:+.2f} an hour", ""))
     rows.append(("back", _way_back(plan), ""))
     rows.append(("watch", "this console; the change goes on when you leave, and goes back by itself when a step or a gate fails", ""))
-    rows += [("", f"{signs.look} {note}", YELLOW) for note in plan.notes]
+    rows += [("", f"{signs.look} {note}", YELLOW) for note in (*plan.notes, *notes)]
     rows += [("", f"{signs.look} skipped gate: {gate}", YELLOW) for gate in plan.skipped_gates]
     rows += [("", f"{signs.look} {step.summary}: cannot be undone", YELLOW) for step in plan.steps if step.irreversible]
     rows += [("", f"{signs.look} {step.disrupts}", YELLOW) for step in plan.steps if step.disrupts]

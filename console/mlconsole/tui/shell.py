@@ -196,7 +196,7 @@ class Shell(App[None]):
         """The row of keys: what works here, dim where it is off."""
         if not self._views or not self._stands:
             return
-        shown = [(self.actions_by_id[name], bool(self.why_off(name))) for name in self.view.actions]
+        shown = [(self.actions_by_id[name], bool(self.why_off(name))) for name in self.view.shown_actions()]
         shown.append((self.actions_by_id["help"], False))
         order = {Group.LOOK: 0, Group.DRAFT: 0, Group.BACK: 1, Group.FORWARD: 2}
         shown.sort(key=lambda pair: order[pair[0].group])

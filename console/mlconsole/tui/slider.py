@@ -8,9 +8,10 @@ from typing import Any
 
 from textual import events
 from textual.message import Message
+from textual.strip import Strip
 
 from mlconsole.core.traffic import WHOLE
-from mlconsole.tui.pane import Line, Span
+from mlconsole.tui.pane import Line, Span, cut, plained
 from mlconsole.tui.signs import CURSOR, CYAN, DIM, YELLOW, Signs
 from mlconsole.tui.table import LiveTable, Row
 
@@ -71,6 +72,17 @@ class Sliders(LiveTable):
         self._levels: dict[str, Level] = {}
         self._dragged = ""
         self._was_dragged = False
+        self._lead: Line = ()
+
+    def lead(self, told: Line) -> None:
+        """Another line in place of the upper edge: the sliders belong to the box above. An empty one: their own edge."""
+        told = plained(told, self.signs)
+        if told != self._lead:
+            self._lead = told
+            self.refresh()
+
+    def _rule(self) -> Strip:
+        return self._framed(cut(self._lead, self.inner_width, self.signs), "") if self._lead else super()._rule()
 
     def set_levels(self, rows: Sequence[tuple[Row, Level | None]], *, dimmed: bool = False) -> None:
         """Other rows and other places of their sliders."""

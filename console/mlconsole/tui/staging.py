@@ -14,11 +14,12 @@ from mlconsole.tui import drafts, shares
 from mlconsole.tui.dialogs import Ask
 from mlconsole.tui.drafts import Draft, Drafts
 from mlconsole.tui.pane import line
+from mlconsole.tui.rolling_view import ROLLOUT_ACTIONS, RollingView
+from mlconsole.tui.rollout_words import rollout_of
 from mlconsole.tui.screens.endpoints import endpoint_why_off
 from mlconsole.tui.shares import SHADOW, Target
 from mlconsole.tui.signs import DIM
 from mlconsole.tui.slider import Sliders
-from mlconsole.tui.view import View
 
 if TYPE_CHECKING:
     from mlconsole.engine.session import Session
@@ -39,7 +40,7 @@ class Exact(Ask):
         self.query_one("#typed", Input).select_on_focus = False
 
 
-class StagingView(View):
+class StagingView(RollingView):
     """A view with sliders. It keeps what is staged; nothing happens before the plan that T makes."""
 
     def __init__(self, ui: Any) -> None:
@@ -125,7 +126,10 @@ class StagingView(View):
             return
         lost = before.shadow is not None and then.shadow is None and then.reaches(before.shadow.variant)
         shadow = f" {before.shadow.variant} is no shadow any more: it would answer itself." if lost and before.shadow else ""
-        self.ui.say(f"Staged: {', '.join(drafts.told(live, then))}.{shadow} Nothing has happened; {self.key_of('traffic')} makes the plan.")
+        rollout = rollout_of(self.snapshot, endpoint.name)
+        pauses = ", which pauses the rollout" if rollout is not None and rollout.state != "paused" else ""
+        told = f"Nothing has happened; {self.key_of('traffic')} makes the plan{pauses}."
+        self.ui.say(f"Staged: {', '.join(drafts.told(live, then))}.{shadow} {told}")
 
     # Why something is off.
 
@@ -136,6 +140,8 @@ class StagingView(View):
             return ""
         if endpoint is None:
             return "There is no endpoint yet. 1 shows versions, D deploys one."
+        if action in ROLLOUT_ACTIONS:
+            return self.rollout_off(action, endpoint)
         if action in ("less", "greater", "edit", "as_for_all"):
             return self._why_not_staged(action, endpoint)
         if action == "enter":

@@ -64,6 +64,10 @@ class View(Vertical):
         """Why a key of this screen does nothing just now, in one sentence; empty when it works."""
         return ""
 
+    def shown_actions(self) -> tuple[str, ...]:
+        """Those of its actions that stand in the row of keys and in `x` just now; the others say why they are off when they are pressed."""
+        return self.actions
+
     def shown(self, snapshot: Snapshot) -> str:
         """What is shown, for the right of row 3."""
         return ""

@@ -9,10 +9,12 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
-from mlconsole.engine.views import EndpointView, OperationView, Snapshot, State, StepView
-from mlconsole.tui import deploying, drafts, shares
+from mlconsole.engine.views import EndpointView, OperationView, RolloutView, Snapshot, State, StepView
+from mlconsole.tui import deploying, drafts, rollout_panes, shares
 from mlconsole.tui.pane import Line, Pane, Under, line
-from mlconsole.tui.screens.endpoints import change_line, way_back_lines, wrapped
+from mlconsole.tui.rollout_words import ended_of, result_line, rollout_of, way_back_short
+from mlconsole.tui.rollout_words import way_back_lines as way_back
+from mlconsole.tui.screens.endpoints import history_lines, way_back_lines, wrapped
 from mlconsole.tui.signs import BOLD, CYAN, DIM, RED, STATE_STYLES, YELLOW
 from mlconsole.tui.slider import Sliders
 from mlconsole.tui.staging import StagingView, can_move
@@ -47,9 +49,15 @@ class CanaryView(StagingView):
         "more",
         "raw",
         "as_for_all",
+        "pause",
         "go_back",
-        "deploy",
         "traffic",
+        "next_stage",
+        "evidence",
+        "rollout",
+        "deploy",
+        "roll_forward",
+        "keep_old",
     )
     help_text = "What each variant gets. Slide it, then T plans all that is staged: what one gains the stable one loses."
 
@@ -57,6 +65,7 @@ class CanaryView(StagingView):
     CanaryView > #top { height: 1fr; }
     CanaryView > #top > #back { width: 36; }
     CanaryView > #top > #left > #main { height: 1fr; }
+    CanaryView > #top > #left > #rollout { height: 2; display: none; }
     CanaryView > #top > #left > #under { height: 2; display: none; }
     CanaryView.-narrow > #top > #back { display: none; }
     CanaryView.-narrow > #top > #left > #under { display: block; }
@@ -68,9 +77,11 @@ class CanaryView(StagingView):
         empty = [line(("No endpoint yet.", BOLD)), line("1 shows the registered versions; D on one of them deploys it.")]
         with Horizontal(id="top"):
             with Vertical(id="left"):
+                yield Pane("", id="rollout", edges="l", joints=("tl", ""), focusable=False, signs=signs)
                 yield Sliders(_SLIDERS, "", id="main", edges="lr", joints=("tl", "tr"), empty=empty, signs=signs)
                 yield Under("", id="under", focusable=False, signs=signs)
             yield Pane("way back", id="back", edges="lr", joints=("t", "tr"), focusable=False, signs=signs)
+        yield from rollout_panes.compose(signs)
         yield Steps(self._read_steps, id="steps", signs=signs)
         yield Pane("what happened here", id="happened", hint="6 for all of it", edges="lrb", signs=signs)
         yield self.phone_pane()
@@ -83,6 +94,8 @@ class CanaryView(StagingView):
         steps, happened = (10, 10) if height >= 36 else (7, 7) if height >= 28 else (5, 3) if height >= 23 else (4, 3)
         self.query_one("#steps").styles.height = steps
         self.query_one("#happened").styles.height = happened
+        if rollout_of(self.snapshot, self.ui.subject) is None:
+            rollout_panes.hide(self)
 
     # What is shown.
 
@@ -101,6 +114,7 @@ class CanaryView(StagingView):
         endpoint = self.subject()
         sliders, under, back = self.sliders, self.query_one("#under", Under), self.query_one("#back", Pane)
         if endpoint is None:
+            rollout_panes.hide(self)
             sliders.head("canary")
             sliders.set_levels([])
             for pane in (under, back, self.query_one("#happened", Pane)):
@@ -110,6 +124,12 @@ class CanaryView(StagingView):
         dimmed = bool(snapshot.blind) or endpoint.state is State.NO_DATA
         live, then = drafts.live_traffic(endpoint), self.then(endpoint)
         found = shares.targets(endpoint, snapshot, then, self.ui.language)
+        rollout = rollout_of(snapshot, endpoint.name)
+        sliders.set_columns(rollout_panes.columns(_SLIDERS, rollout))
+        if rollout is not None:
+            self._render_rollout(snapshot, endpoint, rollout, rollout_panes.only_new(found, rollout), dimmed=dimmed)
+            return
+        rollout_panes.hide(self)
         sliders.head(self._title(endpoint), f"failed {endpoint.failed} of {endpoint.requests}" if endpoint.requests else "")
         sliders.set_levels([shares.row_of(target, endpoint, live, then) for target in found], dimmed=dimmed)
         way = way_back_lines(endpoint, snapshot, back.inner_width)
@@ -120,6 +140,24 @@ class CanaryView(StagingView):
         going_back = endpoint.operation is not None and endpoint.operation.state == "going back"
         happened.head("why" if going_back else "what happened here", "6 for all of it")
         happened.show(self._happened(endpoint, snapshot, happened.inner_width))
+
+    def _render_rollout(
+        self, snapshot: Snapshot, endpoint: EndpointView, rollout: RolloutView, found: list[shares.Target], *, dimmed: bool
+    ) -> None:
+        """The new variant's shares, what takes it back and what comes next; and the boxes of the rollout."""
+        live, then, now = drafts.live_traffic(endpoint), self.then(endpoint), snapshot.status.at
+        self.sliders.set_levels([shares.row_of(target, endpoint, live, then) for target in found], dimmed=dimmed)
+        back, under = self.query_one("#back", Pane), self.query_one("#under", Under)
+        staged = [line(""), *self._staged_lines(endpoint)] if self.draft(endpoint) is not None else []
+        back.show([*way_back(rollout, _BACK - 4, self.keys_by_action, now), *staged])
+        short = way_back_short(rollout, self.keys_by_action, now)
+        under.show([self._staged_line(endpoint), *short[1:]] if staged else short)
+        rollout_panes.render(self, snapshot, endpoint, rollout)
+
+    def greeting(self) -> str:
+        """What the rollout holds for."""
+        one = rollout_of(self.snapshot, self.ui.subject)
+        return rollout_panes.greeting(one, self.keys_by_action) if one is not None else ""
 
     def _title(self, endpoint: EndpointView) -> Line:
         """The endpoint, its release, and what it is."""
@@ -178,17 +216,33 @@ class CanaryView(StagingView):
             lines += wrapped(f"{self.signs.failing} {change.problem}", width, RED)
         elif endpoint.finding and endpoint.operation is None:
             lines += wrapped(f"{self.signs.of(endpoint.state)} {endpoint.finding}", width, STATE_STYLES[endpoint.state])
-        return lines + [change_line(one, self.signs) for one in snapshot.changes if one.endpoint == endpoint.name]
+        return lines + history_lines(endpoint.name, snapshot, self.signs)
 
     def phone_lines(self, snapshot: Snapshot) -> list[Line]:
         """The sliders around the cursor, what is staged, the way back."""
         endpoint = self.subject()
         if endpoint is None:
             return [line("No endpoint yet. 1 shows versions.")]
+        rollout = rollout_of(snapshot, endpoint.name)
+        if rollout is not None:
+            return rollout_panes.phone_lines(self, snapshot, endpoint, rollout, self._phone_rows())
         lines = [line((endpoint.name, BOLD), f" · #{endpoint.release} · {_what(endpoint)}" if endpoint.release else " · not adopted")]
         going_back = endpoint.operation is not None and endpoint.operation.state == "going back"
         if going_back:
             lines.append(line(("GOING BACK, nothing for you to do", BOLD)))
+        lines += self._phone_rows()
+        if endpoint.requests:
+            lines.append(line(f"failed {endpoint.failed} of {endpoint.requests}"))
+        lines += self._staged_lines(endpoint)
+        change = _change(endpoint, snapshot)
+        if change is not None and (change.problem or endpoint.operation is not None):
+            lines += wrapped(change.problem or change.doing, _PHONE, RED if change.problem else CYAN)
+        lines += [result_line(one, snapshot.status.at, self.signs) for one in ended_of(snapshot, endpoint.name)[:1]]
+        return lines + way_back_lines(endpoint, snapshot, _PHONE)
+
+    def _phone_rows(self) -> list[Line]:
+        """The sliders around the cursor."""
+        lines = []
         rows, place = list(self.sliders.rows), self.sliders.place
         first = max(0, min(place - 2, len(rows) - _PHONE_ROWS))
         for index, row in enumerate(rows[first : first + _PHONE_ROWS], first):
@@ -199,13 +253,7 @@ class CanaryView(StagingView):
             lines.append(
                 line((f"{sign}{name[:11]:<11}", bold), (f"{cells['desired'][0]:>15}", cells["desired"][1]), " seen ", (seen, words))
             )
-        if endpoint.requests:
-            lines.append(line(f"failed {endpoint.failed} of {endpoint.requests}"))
-        lines += self._staged_lines(endpoint)
-        change = _change(endpoint, snapshot)
-        if change is not None and (change.problem or endpoint.operation is not None):
-            lines += wrapped(change.problem or change.doing, _PHONE, RED if change.problem else CYAN)
-        return lines + way_back_lines(endpoint, snapshot, _PHONE)
+        return lines
 
     # What can be done.
 

@@ -10,11 +10,13 @@ from textual.containers import Horizontal
 from mlconsole.core.text import duration
 from mlconsole.core.traffic import percent
 from mlconsole.engine.views import EndpointView, Snapshot, State, VariantView
+from mlconsole.tui import rollout_words
 from mlconsole.tui.endpoint_health import HEALTH_COLUMNS, alarm_line, health_cells, state_cell
 from mlconsole.tui.pane import Line, Pane, Span, line
+from mlconsole.tui.rolling_view import ROLLOUT_ACTIONS, RollingView
+from mlconsole.tui.rollout_words import result_line, rollout_of
 from mlconsole.tui.signs import BOLD, CYAN, DIM, MAGENTA, STATE_STYLES, YELLOW
 from mlconsole.tui.table import Column, LiveTable, Row
-from mlconsole.tui.view import View
 
 _COLUMNS = (
     Column("name", "ENDPOINT", least=10, most=24, keep=100),
@@ -37,7 +39,7 @@ _VARIANTS = (
 )
 
 
-class EndpointsView(View):
+class EndpointsView(RollingView):
     """Worst first; below: the variants of the one under the cursor, its way back, and what happened there."""
 
     screen_name = "endpoints"
@@ -50,11 +52,17 @@ class EndpointsView(View):
         "more",
         "faults",
         "sort",
+        "pause",
         "go_back",
         "deploy",
         "traffic",
+        "rollout",
+        "next_stage",
         "keep",
         "remove",
+        "evidence",
+        "roll_forward",
+        "keep_old",
     )
     help_text = "Every endpoint of this environment, worst first: what is live, what is asked of it, how it does."
 
@@ -120,7 +128,7 @@ class EndpointsView(View):
             endpoint.name,
             {
                 "name": (endpoint.name, BOLD),
-                "state": state_cell(endpoint, health, self.signs),
+                "state": state_cell(endpoint, health, self.signs, rollout_of(snapshot, endpoint.name)),
                 "live": endpoint.content,
                 "rate": f"{rate:.1f}" if rate is not None else "–",
                 "errors": (f"{errors:.1f}", YELLOW if errors else "") if errors is not None else ("–", DIM),
@@ -171,10 +179,11 @@ class EndpointsView(View):
         for alarm in snapshot.health.alarms if snapshot.health is not None else ():
             if endpoint.name in alarm.endpoints:
                 lines.append(alarm_line(alarm, self.signs))
-        for change in snapshot.changes:
-            if change.endpoint == endpoint.name:
-                lines.append(change_line(change, self.signs))
-        return lines
+        rollout = rollout_of(snapshot, endpoint.name)
+        if rollout is not None:
+            stage = rollout_words.stages_line(rollout, self.query_one("#happened", Pane).inner_width - 2, self.signs)
+            lines.append(line(("~ ", CYAN), *stage))
+        return [*lines, *history_lines(endpoint.name, snapshot, self.signs)]
 
     def phone_lines(self, snapshot: Snapshot) -> list[Line]:
         """The worst first; then the one under the cursor in full."""
@@ -237,7 +246,7 @@ class EndpointsView(View):
             return ""
         if endpoint is None:
             return "There is no endpoint under the cursor."
-        return endpoint_why_off(action, endpoint)
+        return self.rollout_off(action, endpoint) if action in ROLLOUT_ACTIONS else endpoint_why_off(action, endpoint)
 
     def act_deploy(self) -> None:
         """Choose a version, and plan its deployment behind this endpoint."""
@@ -342,6 +351,14 @@ def way_back_lines(endpoint: EndpointView, snapshot: Snapshot, width: int) -> li
     """What `u` would do, in the place where it always is."""
     if snapshot.blind:
         return wrapped(f"off: {snapshot.blind}", width, "")
+    rollout = rollout_of(snapshot, endpoint.name)
+    if rollout is not None:
+        if "revert" not in rollout.controls:
+            return wrapped(f"{rollout.state}: it ends by itself", width, CYAN)
+        return [
+            *rollout_words.folded(rollout_words.back_told(rollout), width, first="u  "),
+            *wrapped("guards do it alone on a FAIL", width, ""),
+        ]
     if endpoint.operation is not None:
         lines = [line(("u  ", BOLD), "stops the change and goes back")]
         return lines + wrapped(f"   to {endpoint.operation.back_to}", width, "")
@@ -351,6 +368,13 @@ def way_back_lines(endpoint: EndpointView, snapshot: Snapshot, width: int) -> li
         return [*wrapped(f"off: #{endpoint.release} went back already", width, DIM), *wrapped("6, then u on a release", width, "")]
     pieces = wrapped(endpoint.way_back, width - 3, "")
     return [line(("u  ", BOLD), *pieces[0]), *(line("   ", *piece) for piece in pieces[1:])]
+
+
+def history_lines(name: str, snapshot: Snapshot, signs: Any) -> list[Line]:
+    """The changes of an endpoint, and the rollouts that ended in the last day, newest first."""
+    told = [(one.started, 0, change_line(one, signs)) for one in snapshot.changes if one.endpoint == name]
+    told += [(one.ended or one.started, 1, result_line(one, snapshot.status.at, signs)) for one in rollout_words.ended_of(snapshot, name)]
+    return [each for _, _, each in sorted(told, key=lambda one: one[:2], reverse=True)]
 
 
 def change_line(change: Any, signs: Any) -> Line:

@@ -35,7 +35,7 @@ class ModelsView(View):
     """The versions; what deploying the one under the cursor would do; the same beside the one it replaces."""
 
     screen_name = "models"
-    actions: ClassVar[tuple[str, ...]] = ("enter", "mark", "compare", "raw", "copy", "more", "sort", "deploy", "register")
+    actions: ClassVar[tuple[str, ...]] = ("enter", "mark", "compare", "raw", "copy", "more", "sort", "deploy", "rollout", "register")
     help_text = "Every registered version: where it runs, how good it is beside the one that is live, and what deploying it would do."
 
     DEFAULT_CSS = """
@@ -296,6 +296,19 @@ class ModelsView(View):
         if version is not None:
             ask_share(self.ui, version, None)
 
+    def act_rollout(self) -> None:
+        """The plan of a rollout behind its endpoint."""
+        from mlconsole.tui.rolling import plan
+
+        version = self.version()
+        if version is not None:
+            plan(self.ui, version, version.endpoint)
+
+    def shown_actions(self) -> tuple[str, ...]:
+        """The key that begins a rollout only where there are policies."""
+        policies = bool(self.snapshot and self.snapshot.policies)
+        return tuple(name for name in self.actions if name != "rollout" or policies)
+
     def act_register(self) -> None:
         """Register another version; the cursor goes there."""
         from mlconsole.tui.deploying import register
@@ -314,6 +327,11 @@ class ModelsView(View):
             return "There is no version under the cursor." + (" G registers one." if self.snapshot and not self.snapshot.versions else "")
         if action in ("compare", "mark") and self._other(version) is None:
             return f"{version.name} is the only version of {version.model}: there is nothing to compare it with."
+        if action == "rollout":
+            from mlconsole.tui.rolling import rollout_why_off
+
+            there = self.snapshot.endpoint(version.endpoint) if self.snapshot else None
+            return rollout_why_off(there, self.snapshot, version.endpoint, self.ui.actions_by_id[action].key)
         if action == "deploy" and self.snapshot is not None:
             return versions.deploy_why_off(self.snapshot.endpoint(version.endpoint))
         return ""

@@ -1,0 +1,226 @@
+"""Weighing: what a rollout's guards say in its present stage, from predictions, probes, alarms, golden queries and actions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlconsole.core.guards import action_result, alarm_result, golden_result, probe_result, results
+from mlconsole.core.health import Settings
+from mlconsole.core.policies import GuardKind, GuardRule
+from mlconsole.core.rollouts import GuardResult, Rollout
+from mlconsole.core.staged import GuardEvidence
+from mlconsole.core.summaries import Key, Summary
+from mlconsole.core.text import neutralise
+from mlconsole.core.traffic import WHOLE
+from mlconsole.core.triage import title
+from mlconsole.core.verdicts import Verdict
+from mlconsole.engine.evidencing import Gathering
+from mlconsole.engine.remembering import Memory
+from mlconsole.plugin.errors import MLConsoleError
+
+if TYPE_CHECKING:
+    from mlconsole.core.live import Difference
+    from mlconsole.engine.session import Session
+
+_ASKED = 30.0
+"""Seconds between two times that golden queries are asked, or an action is run, for a guard."""
+
+_FRESH = 30.0
+"""A probe's sighting that is older tells nothing of now (s)."""
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """What the guards say, and what there was to judge by."""
+
+    results: tuple[GuardResult, ...]
+    seen: int
+    """The new variant's requests since the stage began; in a shadow stage, copies."""
+    silent: float
+    """Seconds for which the endpoint had no request; 0 while it has."""
+    usual: float | None
+    """How many are usual in that time."""
+    rates: Mapping[str, float]
+    """Requests a second by slice, `""`: all; of the last ten minutes."""
+    last_new: float | None
+    """When the newest request of the new variant began (epoch s)."""
+
+
+class Weighing:
+    """Weighs one endpoint again and again."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._memory = Memory(session)
+        self._gathering = Gathering(session, self._memory)
+        self._asked: dict[str, tuple[float, int, GuardResult]] = {}
+
+    def look(self, rollout: Rollout) -> Weighed:
+        """What there is to be said of the present stage now."""
+        session = self._session
+        now = session.clock.now().timestamp()
+        self._gathering.refresh()
+        self._memory.refresh()
+        evidence = self._gathering.evidence(rollout.endpoint, rollout.present.content, (), {})
+        windows = evidence.windows
+        began = rollout.stage_began.timestamp() if rollout.stage_began else now
+        guard_evidence = GuardEvidence(
+            endpoint=rollout.endpoint,
+            windows=windows,
+            new=rollout.variant,
+            stable=rollout.stable,
+            stage_began=began,
+            split=_split(rollout),
+            baselines=evidence.baselines,
+            shadow=self._shadow(rollout, windows),
+            settings=self._settings(rollout.endpoint),
+        )
+        found: list[GuardResult] = []
+        if rollout.stage_began is not None:
+            found += results(rollout, guard_evidence, now)
+            found += self._others(rollout)
+        newest = max((one.last for key, each in windows.items() if not key.slice and not key.shadow for one in each.values()), default=None)
+        rates = _rates(windows, now)
+        silent = max(0.0, now - newest) if newest is not None and now - newest > 10.0 else 0.0
+        mine = Key(rollout.endpoint, rollout.variant, rollout.present.shadow, rollout.present.slice)
+        return Weighed(
+            tuple(found),
+            sum(one.n for start, one in windows.get(mine, {}).items() if start >= began - 10),
+            silent,
+            rates.get("", 0.0) * silent if silent else None,
+            rates,
+            max((one.last for one in windows.get(Key(rollout.endpoint, rollout.variant, False, ""), {}).values()), default=None),
+        )
+
+    def rates(self, endpoint: str) -> Mapping[str, float]:
+        """Requests a second of an endpoint by slice, of the last ten minutes."""
+        self._gathering.refresh()
+        self._memory.refresh()
+        evidence = self._gathering.evidence(endpoint, None, (), {})
+        return _rates(evidence.windows, self._session.clock.now().timestamp())
+
+    def _settings(self, endpoint: str) -> Settings:
+        known = self._session.workspace.endpoints.get(endpoint)
+        return known.health if known else Settings()
+
+    def _shadow(self, rollout: Rollout, windows: Mapping[Key, Mapping[int, Summary]]) -> Mapping[Key, Mapping[int, Summary]]:
+        """The windows in which the new variant got copies, with what consumers got then."""
+        if not rollout.shadow_counts:
+            return {}
+        copied = {start for key, each in windows.items() if key.shadow and key.variant == rollout.variant for start in each}
+        return {key: kept for key, each in windows.items() if (kept := {start: one for start, one in each.items() if start in copied})}
+
+    def _others(self, rollout: Rollout) -> Iterator[GuardResult]:
+        rules = list(rollout.policy.guards)
+        named = {rule.subject for rule in rules if rule.kind is GuardKind.PROBE}
+        # What the new version can't do without is a guard of each rollout, whether the policy names it or not.
+        rules += [GuardRule(name, GuardKind.PROBE, subject=name) for name in self._needed(rollout) if name not in named]
+        for rule in rules:
+            if rule.kind is GuardKind.PROBE:
+                yield self._probe(rollout, rule)
+            elif rule.kind is GuardKind.ALARM:
+                yield self._alarms(rollout, rule)
+            elif rule.kind in (GuardKind.GOLDEN, GuardKind.ACTION):
+                yield self._now_and_then(rollout, rule)
+
+    def _needed(self, rollout: Rollout) -> tuple[str, ...]:
+        settings = self._session.workspace.endpoints.get(rollout.endpoint)
+        variant = rollout.present.content.variant(rollout.variant)
+        if settings is None or variant is None:
+            return ()
+        return tuple(name for name in settings.probes((variant.version,)) if name in self._session.environment.probes)
+
+    def _probe(self, rollout: Rollout, rule: GuardRule) -> GuardResult:
+        row = next((one for one in self._session.registry.probes(rollout.environment) if one.name == rule.subject), None)
+        began = rollout.stage_began
+        if row is None or began is None or row.looked < began or (self._session.clock.now() - row.looked).total_seconds() > _FRESH:
+            return probe_result(rule, None, "not asked since the stage began")
+        return probe_result(rule, row.ok, neutralise(row.text), row.value)
+
+    def _alarms(self, rollout: Rollout, rule: GuardRule) -> GuardResult:
+        registry = self._session.registry
+        watcher = registry.watcher(rollout.environment)
+        if watcher is None or not watcher.alive:
+            return alarm_result(rule, None)
+        opened = tuple(
+            neutralise(f"alarm {one.number}, {title(one)}")
+            for one in registry.alarms(rollout.environment, open_only=True)
+            if rollout.endpoint in one.endpoints and one.opened >= rollout.started and _about(one.worst.variants, rollout)
+        )
+        return alarm_result(rule, opened)
+
+    def _now_and_then(self, rollout: Rollout, rule: GuardRule) -> GuardResult:
+        """Golden queries and actions cost something: once a stage at least, and then each half minute."""
+        now = self._session.clock.elapsed()
+        kept = self._asked.get(rule.name)
+        mark = rollout.stage * 1000 + rollout.attempt
+        if kept is None or kept[1] != mark or now - kept[0] >= _ASKED:
+            result = self._golden(rollout, rule) if rule.kind is GuardKind.GOLDEN else self._action(rollout, rule)
+            kept = self._asked[rule.name] = now, mark, result
+        return kept[2]
+
+    def _golden(self, rollout: Rollout, rule: GuardRule) -> GuardResult:
+        from mlconsole.engine.gates import golden_queries, invocation
+
+        session = self._session
+        variant = rollout.present.content.variant(rollout.variant)
+        if variant is None:
+            return golden_result(rule, 0, 0)
+        registered = session.registry.version(variant.model, variant.version)
+        right = asked = 0
+        first: Difference | None = None
+        named = ""
+        try:
+            for query in golden_queries(session, rule.subject or variant.model):
+                answer = session.backend.invoke(rollout.endpoint, invocation(dict(query.inputs), registered), variant.name, probe=True)
+                differences = query.differences(answer.outputs) if answer.status == 200 else ()
+                asked += 1
+                right += answer.status == 200 and not differences
+                if not named and (answer.status != 200 or differences):
+                    named, first = query.id, differences[0] if differences else None
+        except MLConsoleError as error:
+            return GuardResult(rule.name, Verdict.ERROR, text=error.message, dry_run=rule.dry_run)
+        return golden_result(rule, right, asked, first, named)
+
+    def _action(self, rollout: Rollout, rule: GuardRule) -> GuardResult:
+        from mlconsole.engine import acting
+
+        try:
+            run = acting.wait(self._session, acting.ask(self._session, rule.subject, reason=f"guard of rollout {rollout.id}").id, 60.0)
+        except MLConsoleError as error:
+            return action_result(rule, Verdict.ERROR, error.message)
+        return action_result(rule, Verdict.PASS if run.state == "done" else Verdict.FAIL, run.told)
+
+
+def _about(variants: tuple[str, ...], rollout: Rollout) -> bool:
+    """An alarm that is about the stable variants only says nothing against the new one."""
+    named = {one for one in variants if one}
+    return not named or rollout.variant in named
+
+
+def _split(rollout: Rollout) -> Mapping[str, Mapping[str, float]]:
+    traffic = rollout.present.content.traffic
+    if traffic is None:
+        return {}
+    found = {"": {name: share / WHOLE for name, share in traffic.split.items()}}
+    for entry in traffic.by_slice:
+        found[f"{entry.key}={entry.value}"] = {name: share / WHOLE for name, share in entry.split.items()}
+    return found
+
+
+def _rates(windows: Mapping[Key, Mapping[int, Summary]], now: float) -> dict[str, float]:
+    """Requests a second by slice in the last ten minutes, or since there were any."""
+    since = now - 600.0
+    counts: dict[str, int] = {}
+    first = now
+    for key, each in windows.items():
+        if key.shadow:
+            continue
+        for start, one in each.items():
+            if start >= since:
+                counts[key.slice] = counts.get(key.slice, 0) + one.n
+                first = min(first, start)
+    seconds = max(10.0, now - first)
+    return {name: n / seconds for name, n in counts.items()}
