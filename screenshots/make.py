@@ -7,6 +7,7 @@ everywhere). Nothing in a picture is typed in; pids, ports and figures are those
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,15 @@ CONSOLE = (
     ("production", "production", (100, 30), []),
 )
 """The console's pictures: name, environment, size, and the keys that lead there. A slider staged for one is still there for the next."""
+
+TROUBLE = (
+    ("health", "staging", (100, 30), ["5"]),
+    ("health-phone", "staging", (48, 20), ["5"]),
+)
+"""The same, taken while the cache of the live version is empty (drill `emptied-redis`)."""
+
+ROLLING = (("rollout", "staging", (100, 30), ["down", "3"]),)
+"""The same, while a rollout waits for evidence."""
 
 GOING = ["deploy", "relevance@6", "--traffic", "10", "--yes"]
 """The change that the picture `canary-going` is taken in the middle of. It goes back by itself: afterwards all is as it was."""
@@ -99,7 +109,7 @@ def steady(svg: str) -> str:
     return svg.replace("font-size: 20px", "font-size: 20.26px")
 
 
-async def draw_console(workspace: Path) -> None:
+async def draw_console(workspace: Path, pictures: Sequence[tuple[str, str, tuple[int, int], list[str]]]) -> None:
     """The console on the running workspace, driven by key: what a person sees, with the figures of this run."""
     from mlconsole.tui.app import ConsoleApp
     from mlconsole.tui.start import Start
@@ -110,7 +120,7 @@ async def draw_console(workspace: Path) -> None:
     def opened(environment: str) -> ConsoleApp:
         return ConsoleApp(Start(settings, settings.environments[environment], None))
 
-    for name, environment, size, keys in CONSOLE:
+    for name, environment, size, keys in pictures:
         app = opened(environment)
         async with app.run_test(size=size) as pilot:
             await until(pilot, lambda app=app: app.snapshot is not None)
@@ -130,6 +140,16 @@ async def draw_console(workspace: Path) -> None:
             print(keep(name, app.export_screenshot(title="mlconsole")))
             if going is not None:
                 going.wait(60)
+
+
+def seen(workspace: Path, arguments: list[str], there: Callable[[Any], bool]) -> None:
+    """Wait until a command says so, at most two minutes."""
+    for _ in range(120):
+        done = subprocess.run([str(TOOL), *arguments], cwd=workspace, capture_output=True, text=True, check=False, timeout=60)
+        if done.stdout.startswith("{") and there(json.loads(done.stdout)):
+            return
+        time.sleep(1.0)
+    raise SystemExit(f"not seen: {' '.join(arguments)}")
 
 
 async def until(pilot: Any, true: Callable[[], bool]) -> None:
@@ -154,7 +174,18 @@ def main() -> None:
                     time.sleep(12)  # so that there is something observed to be seen in the next pictures
                     run(workspace, ["--env", "production", "local", "up"])
                     run(workspace, ["--env", "production", "deploy", "relevance@3", "--confirm", "relevance", "--reason", "first version"])
-                    asyncio.run(draw_console(workspace))
+                    asyncio.run(draw_console(workspace, CONSOLE))
+            subprocess.run([TOOL, "demo", str(workspace), "--drill", "emptied-redis"], check=True)
+            seen(workspace, ["health", "--json"], lambda body: any(one["question"] == "identical" for one in body["alarms"]))
+            print(draw("status", run(workspace, ["status"])))
+            asyncio.run(draw_console(workspace, TROUBLE))
+            subprocess.run([TOOL, "demo", str(workspace), "--drill", "end"], check=True)
+            run(workspace, ["rollout", "start", "relevance@4", "--yes"])
+            seen(workspace, ["rollout", "status", "relevance", "--json"], lambda body: any(one["n"] for one in body["rollout"]["guards"]))
+            time.sleep(15)
+            asyncio.run(draw_console(workspace, ROLLING))
+            print(draw("rollout-status", run(workspace, ["rollout", "status", "relevance"])))
+            run(workspace, ["rollout", "revert", "relevance"])
         finally:
             subprocess.run([TOOL, "demo", str(workspace), "--clean"], check=True)
 

@@ -39,9 +39,10 @@ PAGES = frozenset({Question.IDENTICAL, Question.ERRORS, Question.SILENT, Questio
 class Answer:
     """One question answered, about one thing, for one stretch of time.
 
-    `variant` is `""` for all of them together; `slice` is `""` for all requests, `KEY=VALUE`, or `OTHER` for the small ones pooled. `subject`
-    names a probe, a server or an input field where the question is about one. `value`, `usual` and `limit` are in the question's own unit:
-    a share from 0 to 1 (errors, identical, over threshold, split), ms (latency), PSI (drift), s (cut-off), requests (silent: seen, expected).
+    `variant` is `""` for all of them together; `slice` is `""` for all requests, `KEY=VALUE`, or `OTHER` for the small ones pooled.
+    `subject` names a probe, a server or an input field where the question is about one. `value`, `usual` and `limit` are in the question's
+    own unit: a share from 0 to 1 (errors, identical, over threshold, split), ms (latency), PSI (drift), s (cut-off), requests (silent:
+    seen, expected).
     """
 
     question: Question
@@ -136,7 +137,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a model version's profile says of it: see docs/artifact-format.md. Edges and counts are those of its scores on the profile's set."""
+    """What a model version's profile says of it: see docs/artifact-format.md. Edges and counts are those of its scores on that set."""
 
     n: int = 0
     edges: tuple[float, ...] = ()

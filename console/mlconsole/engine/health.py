@@ -236,12 +236,19 @@ class HealthWatch:
             return proven(there, finding.question, finding.slices, finding.seen.timestamp(), cache)
 
         if failing or any(alarm.closed is None for alarm in self._alarms()):
+            # Who was woken by a second channel hears there that it is over.
+            later = {one.name for one in environment.channels.values() if one.after_minutes is not None}
+            sent = session.registry.notices(environment.name, limit=200) if later else []
+            told = {(one.alarm, one.channel) for one in sent if one.channel in later and one.sent is not None}
             session.registry.settle_alarms(
                 environment.name,
                 lambda alarms: settle(alarms, failing, proofs, now, environment=environment.name, depends=depends),
                 lambda alarm, key: self._triaging.notice(alarm, key, judged, evidence, probes, depends),
                 lambda notice: [
-                    one.name for one in environment.channels.values() if one.after_minutes is None and one.takes(notice.severity)
+                    one.name
+                    for one in environment.channels.values()
+                    if one.takes(notice.severity)
+                    and (one.after_minutes is None or (notice.severity == "recovered" and (notice.alarm, one.name) in told))
                 ],
             )
             self._remind(judged, evidence, probes, depends)
