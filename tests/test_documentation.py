@@ -49,6 +49,16 @@ def test_a_documented_command_can_be_typed(line: str) -> None:
     group.make_context(group.name, list(words), parent=context)
 
 
+def test_the_policies_can_be_read(tmp_path: Path) -> None:
+    [told] = blocks(ROOT / "docs" / "rollouts.md", "yaml")
+    (tmp_path / "mlconsole.yaml").write_text(told, encoding="utf-8")
+    workspace = load(tmp_path)
+    policy = workspace.policies[workspace.endpoints["relevance"].policy]
+    assert [stage.share for stage in policy.stages] == [100, 1000, 5000, 10_000]
+    assert policy.shadow is not None
+    assert workspace.environments["production"].freezes[0].reason == "Black Friday"
+
+
 def test_the_settings_of_health_can_be_read(tmp_path: Path) -> None:
     [told] = blocks(ROOT / "docs" / "health.md", "yaml")
     (tmp_path / "mlconsole.yaml").write_text(told, encoding="utf-8")

@@ -52,13 +52,15 @@ def only_new(found: list[Target], one: RolloutView) -> list[Target]:
 
 def hide(view: CanaryView) -> None:
     """No rollout: the panes of every day."""
-    for name in BOXES:
-        view.query_one(f"#{name}").display = False
-    for name in ("steps", "happened"):
-        view.query_one(f"#{name}").display = True
-    view.query_one("#rollout").display = False
+    _absent(view, {*BOXES, "rollout"})
     view.query_one("#top").styles.height = "1fr"
     view.sliders.lead(())
+
+
+def _absent(view: CanaryView, names: set[str]) -> None:
+    # By class, not by `display`: on the phone's layout none of them is there.
+    for name in (*BOXES, "rollout", "steps", "happened"):
+        view.query_one(f"#{name}").set_class(name in names, "-absent")
 
 
 def render(view: CanaryView, snapshot: Snapshot, endpoint: EndpointView, one: RolloutView) -> None:
@@ -87,16 +89,12 @@ def render(view: CanaryView, snapshot: Snapshot, endpoint: EndpointView, one: Ro
         given["guards" if "guards" in given else "top"] -= 2
     view.query_one("#top").styles.height = given["top"]
     for name in BOXES:
-        box = view.query_one(f"#{name}")
-        box.display = name in given
         if name in given:
-            box.styles.height = given[name]
-    for name in ("steps", "happened"):
-        view.query_one(f"#{name}").display = False
+            view.query_one(f"#{name}").styles.height = given[name]
+    _absent(view, {"steps", "happened", *(name for name in BOXES if name not in given), *(["rollout"] if going else [])})
     ends = None if narrow else width - _BACK
     table.edged("lr", ("l", "r"), ends=ends)
     view.query_one("#why", Pane).edged("lr", ("l", "r"), ends=ends)
-    head.display = not going
     head.edged(*(("lr", ("tl", "tr")) if narrow else ("l", ("tl", ""))))
     left = inner if narrow else width - _BACK - 3
     failed = f"failed {endpoint.failed} of {endpoint.requests}" if endpoint.requests else ""

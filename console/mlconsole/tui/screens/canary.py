@@ -65,7 +65,8 @@ class CanaryView(StagingView):
     CanaryView > #top { height: 1fr; }
     CanaryView > #top > #back { width: 36; }
     CanaryView > #top > #left > #main { height: 1fr; }
-    CanaryView > #top > #left > #rollout { height: 2; display: none; }
+    CanaryView > #top > #left > #rollout { height: 2; }
+    CanaryView .-absent { display: none; }
     CanaryView > #top > #left > #under { height: 2; display: none; }
     CanaryView.-narrow > #top > #back { display: none; }
     CanaryView.-narrow > #top > #left > #under { display: block; }
