@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
+from mlconsole.core.evaluation import Compared, Figure, figure, figures, lower_is_better, metric_label
 from mlconsole.engine.views import VersionView
-
-_LOWER_IS_BETTER = re.compile(
-    r"(^|[^a-z])(brier|loss|logloss|err|error|errors|latency|ms|mae|mse|rmse|mape|ece|fpr|fnr|perplexity|p\d\d)([^a-z]|$)|loss$|error$"
-)
 
 
 class Judgement(StrEnum):
@@ -56,18 +52,6 @@ def beside(one: VersionView, other: VersionView, slice_value: str = "") -> list[
     ]
 
 
-def lower_is_better(metric: str) -> bool:
-    """Whether less of it is better; known by its name."""
-    return bool(_LOWER_IS_BETTER.search(metric.split("/")[0].casefold()))
-
-
-def metric_label(name: str) -> str:
-    """`f1/de` as people read it: `F1 · de`."""
-    whole, _, part = name.partition("/")
-    label = whole.upper() if len(whole) <= 3 else whole
-    return f"{label} · {part}" if part else label
-
-
 def short_label(name: str) -> str:
     """The same where there is little room: `accuracy/de` is `acc. de`."""
     whole, _, part = name.partition("/")
@@ -82,11 +66,6 @@ def headline(version: VersionView, slice_value: str = "") -> tuple[str, float] |
         return None
     wanted = f"{name.partition('/')[0]}/{slice_value}" if slice_value else name
     return (wanted, version.metrics[wanted]) if wanted in version.metrics else None
-
-
-def figure(value: float | None) -> str:
-    """A metric's figure: three digits after the point, fewer for large ones."""
-    return "–" if value is None else f"{value:.3f}" if abs(value) < 10 else f"{value:.4g}"
 
 
 def size_text(count: int) -> str:
@@ -107,26 +86,29 @@ def commit_text(version: VersionView) -> str:
 def _figures(one: VersionView, other: VersionView, slice_value: str) -> list[Beside]:
     if one.evaluation_set != other.evaluation_set:
         return [Beside("metrics", "", "", "", Judgement.LOOK, "they do not compare: measured on different evaluation sets")]
-    names = [name for name in dict.fromkeys([*one.metrics, *other.metrics]) if not slice_value or name.partition("/")[2] == slice_value]
-    if not names:
+    found = [line for line in figures(one.metrics, other.metrics) if not slice_value or line.name.partition("/")[2] == slice_value]
+    if not found:
         return [Beside("metrics", "", "", "", Judgement.NONE, f"none of {slice_value}" if slice_value else "none")]
-    return [_figure_line(name, one.metrics.get(name), other.metrics.get(name)) for name in names]
+    return [_figure_line(line) for line in found]
 
 
-def _figure_line(name: str, one: float | None, other: float | None) -> Beside:
-    label = metric_label(name)
-    if one is None or other is None:
-        return Beside(label, figure(one), figure(other), "", Judgement.NONE, "only one of them has it")
-    if not (math.isfinite(one) and math.isfinite(other)):
-        return Beside(label, figure(one), figure(other), "", Judgement.LOOK, "no figure that could be compared")
-    difference = other - one
-    if figure(one) == figure(other):
-        return Beside(label, figure(one), figure(other), "", Judgement.WELL, "the same")
-    sign = "+" if difference > 0 else "−"
-    better = (difference > 0) != lower_is_better(name)
-    told = Judgement.BETTER if better else Judgement.WORSE
-    less = " (less is better)" if lower_is_better(name) else ""
-    return Beside(label, figure(one), figure(other), sign + figure(abs(difference)), told, str(told) + less)
+_JUDGED = {
+    Compared.BETTER: Judgement.BETTER,
+    Compared.WORSE: Judgement.WORSE,
+    Compared.SAME: Judgement.WELL,
+    Compared.ONLY_ONE: Judgement.NONE,
+    Compared.UNCLEAR: Judgement.LOOK,
+}
+
+
+def _figure_line(line: Figure) -> Beside:
+    told = line.compared
+    difference, less = "", ""
+    if told in (Compared.BETTER, Compared.WORSE):
+        rise = (line.new or 0.0) - (line.old or 0.0)
+        difference = ("+" if rise > 0 else "−") + figure(abs(rise))
+        less = " (less is better)" if lower_is_better(line.name) else ""
+    return Beside(metric_label(line.name), figure(line.old), figure(line.new), difference, _JUDGED[told], str(told) + less)
 
 
 def _evaluation(one: VersionView, other: VersionView) -> Beside:
@@ -213,3 +195,17 @@ def _names(fields: Iterable[str]) -> str:
 
 def _number(value: float | None) -> str:
     return "none" if value is None else f"{value:g}"
+
+
+__all__ = [
+    "Beside",
+    "Judgement",
+    "beside",
+    "commit_text",
+    "figure",
+    "headline",
+    "lower_is_better",
+    "metric_label",
+    "short_label",
+    "size_text",
+]
