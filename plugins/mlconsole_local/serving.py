@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -64,6 +64,12 @@ class LocalServing:
         """The endpoint's servers as they are; the bytes are those that each says it loaded."""
         variants = tuple(self._live(server, health) for server, health in self._variants.look(endpoint))
         return Live(endpoint, variants, transition=Transition.SETTLED)
+
+    def packages(self, endpoint: str) -> Mapping[str, str]:
+        """What is installed here: a server runs on the same Python."""
+        from importlib.metadata import distributions
+
+        return {str(found.metadata["Name"]): found.version for found in distributions() if found.metadata["Name"]}
 
     def steps(self, live: Live, target: Content) -> Sequence[Step]:
         """Start what is wanted and missing, or ill and about to get requests; stop what is not wanted."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,17 +12,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from engine.conftest import ANNA, TOMEK
-from engine.health_kit import PLUGINS, HealthHouse, health_house
+from engine.conftest import TOMEK, build
+from engine.health_kit import HealthHouse, health_house
+from engine.kit import until
 from mlconsole.core.clock import Clock
 from mlconsole.core.live import Transition, differences
 from mlconsole.core.operations import OperationState, StepState
 from mlconsole.core.releases import Content, Standing
-from mlconsole.core.rollouts import LEGAL_EXITS, Control, Rollout, RolloutState
+from mlconsole.core.rollouts import Control, Rollout, RolloutState
 from mlconsole.engine import rolling
 from mlconsole.engine.conducting import Conductor
 from mlconsole.engine.health import HealthWatch
 from mlconsole.engine.session import Session
+from mlconsole.plugin.errors import MLConsoleError
 from mlconsole.registry.database import Database
 from mlconsole.registry.outbox import OutboxRow
 from mlconsole.registry.rollouts import RolloutEvent
@@ -98,7 +101,10 @@ class World:
             self.watch = self.watch or HealthWatch(self.house.session(TOMEK), guardian=True)
             self.watch.look()
         for one in list(self.happens):
-            one(self)
+            try:
+                one(self)
+            except MLConsoleError as error:  # the driver would take it for its own
+                raise AssertionError(f"{type(error).__name__}: {error.message}") from error
 
     def lives(self, seconds: float) -> None:
         """Time passes, with traffic, and nobody drives."""
@@ -191,6 +197,15 @@ POLICIES = """\
 policies:
   short: {stages: [10, 50, 100], wait: 5, evidence: 20, bake: 10}
   quick: {stages: [50, 100], wait: 3, evidence: 20, bake: 3, guards: {errors: {by_slice: false}}}
+  unalarmed: {stages: [10, 50, 100], wait: 5, evidence: 20, bake: 10, guards: {errors: , identical: , latency: , answers in every slice: }}
+  waits: {stages: [10, 100], wait: 600, evidence: 20, bake: 10}
+  ordered: {stages: [50, 100], wait: 3, evidence: 20, bake: 3, order: [en, de], on_fail: slice, guards: {errors: }}
+  shadowed: {shadow: {sample: 50, wait: 5, evidence: 20}, stages: [10, 100], wait: 3, evidence: 20, bake: 3, guards: {errors: }}
+  late-hold: {stages: [10, 100], wait: 5, evidence: 900, bake: 10, deadline: 60}
+  late-back: {stages: [10, 100], wait: 5, evidence: 900, bake: 10, deadline: 60, at_deadline: revert}
+  dry: {stages: [10, 100], wait: 5, evidence: 20, bake: 10, dry_run: true}
+  dry-guard: {stages: [10, 100], wait: 5, evidence: 20, bake: 10, guards: {errors: {dry_run: true}, answers in every slice: }}
+  stops: {stages: [50, 100], wait: 3, evidence: 20, bake: 3, stop_old: true, guards: {errors: {by_slice: false}}}
 """
 
 
@@ -210,6 +225,14 @@ def world(root: Path, policies: str = POLICIES, *, clock: Clock | None = None, *
     return made
 
 
+def copied_world(template: Path, root: Path, *, clock: Clock | None = None) -> World:
+    """The same world again, somewhere else."""
+    shutil.copytree(template, root)
+    fresh = build(root, clock=clock, variant_seconds=0.05, traffic_seconds=0.02, stop_seconds=0.02)
+    shutil.copyfile(template / "mlconsole.yaml", root / "mlconsole.yaml")
+    return World(HealthHouse(root, fresh.clock, fresh.sims, seed=10))
+
+
 def watched(made: World) -> int:
     """Somebody watches, for ever."""
     registry = made.house.session().registry
@@ -218,6 +241,12 @@ def watched(made: World) -> int:
 
 class Died(BaseException):
     """The driver's process is gone."""
+
+
+def gone(made: World) -> None:
+    """Wait until the threads of a driver that died in this process are gone as well, as they are when its process is."""
+    name = f"rollout {made.rollout().id}"
+    until(lambda: not any(one.name == name for one in threading.enumerate()), "its heart stands still")
 
 
 @contextmanager
@@ -281,6 +310,3 @@ def whole(made: World) -> None:
     assert registry.leases("staging") == []
     keys = [row.notice.key for row in made.notices()]
     assert len(keys) == len(set(keys))
-
-
-__all__ = ["ANNA", "LEGAL_EXITS", "NAME", "PLUGINS", "TOMEK", "World", "once", "reached", "watched", "whole", "world"]

@@ -8,6 +8,7 @@ import typer
 
 from mlconsole.cli import (
     action,
+    approvals,
     demo,
     deploying,
     endpoints,
@@ -59,6 +60,7 @@ for _name, _noun in {
     "models": models.app,
     "releases": releases.app,
     "rollout": rollout.app,
+    "approvals": approvals.app,
     "health": health.app,
     "guardian": guardian.app,
     "action": action.app,

@@ -17,7 +17,7 @@ from mlconsole.core.plans import Plan
 from mlconsole.core.releases import NOTHING, ReleaseKind, describe_content
 from mlconsole.core.text import duration, neutralise
 from mlconsole.core.traffic import percent
-from mlconsole.engine import changing
+from mlconsole.engine import approving, changing
 from mlconsole.engine.access import Deed
 from mlconsole.engine.driving import Stop
 from mlconsole.plugin.errors import ConfirmationNeeded, UsageError
@@ -135,6 +135,8 @@ def show(run: Run, plan: Plan) -> None:
     if plan.cost_per_hour is not None:
         lines.append(("costs", f"{plan.cost_per_hour:+.2f} an hour"))
     lines.append(("back", _way_back(plan)))
+    if approval := approving.standing(run.session, plan):
+        lines.append(("asks", approval))
     lines.append(("watch", "you: this runs in your terminal, Ctrl-C goes back; nobody watches afterwards"))
     for name, text in lines:
         run.say(f"  {name:<6} {text}", indent=9)

@@ -157,6 +157,21 @@ class Run:
             return
 
 
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def parse_seconds(text: str) -> float:
+    """A length of time as people type it: `90`, `0.5`, `90s`, `5m`, `2h`.
+
+    Raises:
+        BadParameter: it is none; the message says what is wanted.
+    """
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]*)?|\.[0-9]+)\s*([a-z]*)", str(text).strip())
+    if found is None or found[2] not in _SECONDS:
+        raise typer.BadParameter(f"{text!r} is no length of time, as 90, 90s, 5m or 2h is")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
 _PLAIN = str.maketrans(
     {"✔": "ok", "✖": "X", "▲": "!", "·": "-", "–": "-", "…": "...", "→": "->", "←": "<-", "±": "+-", "\u2212": "-", "≠": "!="}
 )
@@ -226,7 +241,10 @@ _READING = {
     ],
     "json": Annotated[bool, typer.Option("--json", help="Speak JSON.")],
     "read_only": Annotated[bool, typer.Option("--read-only", help="Refuse every change.")],
-    "timeout": Annotated[float | None, typer.Option("--timeout", metavar="SECONDS", min=0.0, help="How long this may take (600).")],
+    "timeout": Annotated[
+        float | None,
+        typer.Option("--timeout", metavar="SECONDS", parser=parse_seconds, help="How long this may take (600); also 90s, 5m, 2h."),
+    ],
 }
 _CHANGING = {
     "dry_run": Annotated[bool, typer.Option("--dry-run", help="Show and keep the plan; change nothing.")],

@@ -113,17 +113,31 @@ def add(app: typer.Typer) -> None:
     def wait(
         run: Run,
         operation: Annotated[
-            str, typer.Argument(metavar="CHANGE", help="Its id, ENDPOINT#RELEASE, or ENDPOINT.", autocompletion=complete_operation)
+            str,
+            typer.Argument(
+                metavar="CHANGE", help="Its id, ENDPOINT#RELEASE, or ENDPOINT; or a request's number.", autocompletion=complete_operation
+            ),
         ],
+        until: Annotated[
+            str, typer.Option("--until", metavar="STATE", help="`approved`, for a request; a rollout's state, for a rollout.")
+        ] = "",
     ) -> None:
-        """Wait until a change is over.
+        """Wait until a change is over, a request is approved, or a rollout is in a state.
 
-        Exit 0 when it stands, 1 when it went back, 8 when the time ran out.
+        Exit 0 when it stands, 1 when it went back, 7 when a request was rejected, 8 when the time ran out.
         """
+        from mlconsole.cli import approvals, rollout
         from mlconsole.cli.changes import finish
         from mlconsole.engine import changing
 
-        finish(run, changing.wait(run.session, operation, timeout=run.timeout))
+        registry = run.session.registry
+        is_change = not until and registry.operation(operation) is not None
+        if not is_change and approvals.is_request(run, operation, until):
+            approvals.wait_for(run, int(operation))
+        elif not is_change and (until or registry.rollout(operation) is not None):
+            rollout.wait(run, operation, until or "over")
+        else:
+            finish(run, changing.wait(run.session, operation, timeout=run.timeout))
 
 
 def _revert(run: Run, endpoint: str, to: str | None) -> None:

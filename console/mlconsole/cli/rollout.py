@@ -37,7 +37,7 @@ def start(
     A guardian drives it; any guard that fails takes it back by itself. Exit 7 when nobody would watch.
     """
     from mlconsole.core.models import parse_version_name
-    from mlconsole.engine import rolling
+    from mlconsole.engine import approving, rolling
     from mlconsole.plugin.errors import ConfirmationNeeded, NotAllowed
 
     model, number = parse_version_name(version)
@@ -47,6 +47,8 @@ def start(
     )
     for line in plan_told(plan):
         run.say(line, indent=9)
+    if approval := approving.standing(run.session, plan):
+        run.say(f"asks     {approval}", indent=9)
     if run.shared.dry_run:
         if run.json:
             run.emit({"rollout": None, "plan": plan_json(plan)})
@@ -214,9 +216,9 @@ def drive(run: Run, rollout: _ROLLOUT) -> None:
 
 
 def _drive(run: Run, rollout: str) -> None:
-    from mlconsole.engine.conducting import Conductor
+    from mlconsole.engine import rolling
 
-    Conductor(run.session, rollout, run.say).run()
+    rolling.attend(run.session, rolling.find(run.session, rollout).id, run.say)
 
 
 def plan_told(plan: RolloutPlan) -> list[str]:
@@ -294,10 +296,11 @@ def _emit(run: Run, view: RolloutView) -> None:
 
 
 def _leave(view: RolloutView, wanted: str = "") -> None:
-    """Exit 3: a guard took it back; 1: it failed."""
-    if view.state == str(wanted):
+    """Exit 3: a guard took it back; 1: it failed, or came to another end than the one that is waited for."""
+    if view.state == wanted:
         return
-    if view.state == "reverted" and not view.why.startswith("reverted by "):
+    if view.state == "reverted" and not view.why.startswith(("reverted by ", "asked by ")):
         raise typer.Exit(3)
-    if view.state == "failed":
+    passed = view.state == "done" and wanted in ("shifting", "waiting", "baking")
+    if view.state == "failed" or (view.over and wanted not in ("", "over") and not passed):
         raise typer.Exit(1)

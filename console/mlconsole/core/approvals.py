@@ -41,15 +41,29 @@ class Say(StrEnum):
     REJECT = "reject"
 
 
+class Covered(StrEnum):
+    """A kind of change that an environment's rule may be for. Going back is none of them (invariant 8)."""
+
+    DEPLOY = "deploy"
+    TRAFFIC = "traffic"
+    ROLLOUT = "rollout"
+    """Its begin: its stages are what was approved."""
+    REMOVE = "remove"
+    """A variant, or the whole endpoint."""
+
+
 @dataclass(frozen=True)
 class ApprovalPolicy:
-    """An environment's rule: how many have to approve, and who may."""
+    """An environment's rule: how many have to approve what, and who may."""
 
     needed: int = 1
     who: tuple[str, ...] = ()
     """Users; empty: everybody."""
     author_may: bool = False
     """Whoever wrote it may approve it, too."""
+    covers: tuple[Covered, ...] = tuple(Covered)
+    checklist: tuple[str, ...] = ()
+    """What a reviewer is asked; answers are kept with the request."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +91,7 @@ class Request:
     report: str = ""
     """Markdown, for a pull request: plan, evaluation, golden outputs side by side."""
     answers: Mapping[str, str] = field(default_factory=dict)
-    """The checklist: question → answer."""
+    """The checklist: question → answer, and who gave it; empty: open."""
     command: str = ""
     """What was asked for, as a command line."""
     rollout: str | None = None

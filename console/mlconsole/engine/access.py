@@ -27,6 +27,7 @@ class Deed(StrEnum):
     WATCH = "watch, and keep what was seen"
     ACKNOWLEDGE = "acknowledge an alarm"
     ACT = "run an action"
+    APPROVE = "approve, reject or withdraw a request"
 
 
 _IN_READ_ONLY = frozenset({Deed.LOOK, Deed.PLAN, Deed.ASK})

@@ -33,6 +33,7 @@ from mlconsole.plugin.roles import (
     Limits,
     Logs,
     Order,
+    Packages,
     Page,
     Part,
     Predictions,
@@ -172,6 +173,13 @@ class Backend:
         if not isinstance(serving, Logs):
             raise Refused(f"{self.name} keeps no logs that can be read from here.")
         return self._calls.ask(f"reading the log of {variant}", lambda: serving.logs(endpoint, variant, lines), deadline=_READ)
+
+    def packages(self, endpoint: str) -> Mapping[str, str] | None:
+        """What is installed where a server of this endpoint runs; None where the backend can't tell."""
+        serving = self._serving()
+        if not isinstance(serving, Packages):
+            return None
+        return self._calls.ask("asking what is installed", lambda: serving.packages(endpoint), deadline=_READ)
 
     def example(self, endpoint: str, request: Invocation) -> HttpExample | None:
         """The request for curl, where endpoints can be asked over plain HTTP."""

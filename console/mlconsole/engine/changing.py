@@ -10,6 +10,7 @@ from mlconsole.core.operations import Cause, Operation, OperationState, Wanted
 from mlconsole.core.plans import Plan
 from mlconsole.core.releases import ReleaseKind, describe_content
 from mlconsole.core.text import did_you_mean, duration
+from mlconsole.engine import approving
 from mlconsole.engine.access import Deed
 from mlconsole.engine.artifacts import check_artifact
 from mlconsole.engine.driving import Drive
@@ -31,6 +32,7 @@ from mlconsole.plugin.errors import (
 if TYPE_CHECKING:
     from mlconsole.core.operations import Lease
     from mlconsole.engine.session import Session
+    from mlconsole.registry import Permit
 
 _DEEDS = {ReleaseKind.REVERT: Deed.GO_BACK, ReleaseKind.REMOVE: Deed.REMOVE, ReleaseKind.DELETE: Deed.REMOVE}
 
@@ -58,9 +60,7 @@ def confirmed(plan: Plan, *, yes: bool, typed: str | None) -> None:
         raise ConfirmationNeeded(f'"{typed}" is not {plan.confirm}. Nothing has happened.', next=f"Add --confirm {plan.confirm}.")
 
 
-def run(
-    session: Session, plan: Plan, *, stop: Stop | None = None, rollout: str = "", driver: int = 0, supersedes: str = ""
-) -> Outcome:
+def run(session: Session, plan: Plan, *, stop: Stop | None = None, rollout: str = "", driver: int = 0, supersedes: str = "") -> Outcome:
     """Carry a plan out: take the lease, look once more, journal, drive.
 
     A stage of a `rollout` shows its `driver`'s token; another change of an endpoint that is in one says which it `supersedes`.
@@ -68,6 +68,7 @@ def run(
     Raises:
         Locked: somebody else changes the scope.
         PlanOutdated: the live state is no longer the one that the plan was made from; nothing was changed.
+        ApprovalNeeded: the environment wants a colleague's word first; the request for it is made.
         StillRunning: the deadline ended while it was going back.
     """
     session.access.require(_DEEDS.get(plan.kind, Deed.GO_FORWARD))
@@ -75,12 +76,16 @@ def run(
         raise UsageError("Nothing to do.")
     _check_environment(session, f"Plan {plan.id}", plan.environment)
     _check_artifacts(session, plan)
+    permit = None
+    if not rollout and approving.covers(session, plan.kind):  # a rollout was approved when it began
+        _check_state(session, plan)
+        permit = approving.permit(session, plan)
     began = session.clock.elapsed()
     lease = session.registry.take_lease(
         plan.environment, plan.scope, session.actor, plan.id, purpose=f"{plan.kind} {plan.endpoint}", seconds=LEASE_SECONDS
     )
     try:
-        operation = _begin(session, plan, lease, rollout, driver, supersedes)
+        operation = _begin(session, plan, lease, rollout, driver, supersedes, permit)
     except BaseException:
         session.registry.drop(lease)
         raise
@@ -269,7 +274,7 @@ def _by_hand(operation: Operation) -> bool:
     return operation.cause is Cause.ASKED and operation.problem.startswith("stopped by")
 
 
-def _begin(session: Session, plan: Plan, lease: Lease, rollout: str, driver: int, supersedes: str) -> Operation:
+def _begin(session: Session, plan: Plan, lease: Lease, rollout: str, driver: int, supersedes: str, permit: Permit | None) -> Operation:
     unfinished = [one for one in session.registry.unfinished(plan.environment) if one.plan.scope == plan.scope]
     if unfinished:
         raise Locked(
@@ -278,7 +283,7 @@ def _begin(session: Session, plan: Plan, lease: Lease, rollout: str, driver: int
         )
     _check_state(session, plan)
     return session.registry.start_operation(
-        plan, session.actor, lease, plan.now, plan.made_from_release, rollout=rollout, driver=driver, supersedes=supersedes
+        plan, session.actor, lease, plan.now, plan.made_from_release, rollout=rollout, driver=driver, supersedes=supersedes, approval=permit
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from mlconsole.core.deciding import decide
 from mlconsole.core.freezes import frozen
 from mlconsole.core.live import as_live
+from mlconsole.core.operations import Cause
 from mlconsole.core.plans import Plan
 from mlconsole.core.releases import Content, Release, ReleaseKind, describe_content
 from mlconsole.core.rollouts import Control, Decision, Rollout, RolloutState
@@ -58,6 +59,8 @@ class Conductor:
         self._lost = threading.Event()
         self._token = 0
         self._weighing = Weighing(session)
+        self._asked_back = False
+        """Whether the last change that did not come to stand was asked to go back by a person."""
         self._mark: tuple[int, int] | None = None
         self._marked = 0.0
         """When the present stage was first looked at, by the clock that does not jump."""
@@ -79,14 +82,11 @@ class Conductor:
             rollout = self._rollout()
             again = measured_again(rollout, self._session.clock.now())
             if again is not rollout:
-                rollout = self._save(
-                    again, ("taken up", f"{self._session.actor} drives it; {rollout.present.name} is measured again", None)
-                )
+                taken = ("taken up", f"{self._session.actor} drives it; {rollout.present.name} is measured again", None)
+                rollout = self._save(again, taken, moved=False)
             while not rollout.state.terminal and not self._stop.is_set():
                 try:
                     rollout = self._step(self._obeyed(rollout))
-                except Lost:
-                    return None
                 except (Conflict, Locked) as error:
                     self._say(f"rollout {self._id} of {rollout.endpoint}: {error.message}")
                     if self._lost.is_set():
@@ -98,7 +98,11 @@ class Conductor:
                     self._say(f"rollout {self._id} of {rollout.endpoint} holds: {error.message}")
                     self._wait(_LOOK)
                     rollout = self._rollout()
+            if rollout.state is RolloutState.SUPERSEDED:
+                self._tell_elsewhere(rollout)
             return rollout
+        except Lost:
+            return None
         finally:
             self._stop.set()
             with suppress(MLConsoleError):
@@ -125,33 +129,43 @@ class Conductor:
             raise Lost
         return rollout
 
-    def _save(self, rollout: Rollout, event: tuple[str, str, str | None] | None = None) -> Rollout:
+    def _save(self, rollout: Rollout, event: tuple[str, str, str | None], *, moved: bool = True) -> Rollout:
+        """Write it down, with what happened; people are told of it where it `moved` to another state."""
         if self._lost.is_set():
             raise Lost
-        channels = self._session.environment.channels.values()
-
-        def to(notice: Notice) -> list[str]:
-            return [one.name for one in channels if one.after_minutes is None and one.takes(notice.severity)]
-
-        notice = notice_of(self._session, rollout, event) if event is not None else None
-        saved = self._registry.save_rollout(rollout, self._token, event, notice, to)
-        if event is not None:
-            self._say(f"{saved.environment}: rollout {saved.id} of {saved.endpoint}: {event[1]}")
+        notice = notice_of(self._session, rollout, event) if moved else None
+        saved = self._registry.save_rollout(rollout, self._token, event, notice, self._channels)
+        self._say(f"{saved.environment}: rollout {saved.id} of {saved.endpoint}: {event[1]}")
         return saved
+
+    def _channels(self, notice: Notice) -> list[str]:
+        channels = self._session.environment.channels.values()
+        return [one.name for one in channels if one.after_minutes is None and one.takes(notice.severity)]
+
+    def _tell_elsewhere(self, rollout: Rollout) -> None:
+        """Somebody else's change moved it, and wrote that down: people are told of it as of any other, once."""
+        event = next((one for one in reversed(self._registry.rollout_events(rollout.id)) if one.kind == str(rollout.state)), None)
+        if event is None or event.key is None or not event.key.startswith(("back:", "superseded:")):
+            return
+        notice = notice_of(self._session, rollout, (event.kind, event.text, event.key))
+        for channel in self._channels(notice) if notice is not None else ():
+            assert notice is not None
+            self._registry.enqueue(rollout.environment, f"rollout:{rollout.id}:{event.key}", channel, notice)
 
     # One step.
 
     def _obeyed(self, rollout: Rollout) -> Rollout:
         """What people asked, in order."""
         for asked in self._registry.controls(self._id):
-            now = self._session.clock.now()
+            now, former = self._session.clock.now(), rollout.state
             try:
                 rollout = controlled(rollout, asked.control, asked.actor, asked.reason, now)
             except MLConsoleError as error:
                 self._registry.note_rollout(self._id, self._token, "refused", f"{asked.control}: {error.message}")
             else:
                 text = f"{asked.control} by {asked.actor.user}{f': {asked.reason}' if asked.reason else ''}"
-                rollout = self._save(rollout, (str(asked.control), neutralise(text), f"control {asked.seq}"))
+                told = (str(asked.control), neutralise(text), f"control {asked.seq}")
+                rollout = self._save(rollout, told, moved=rollout.state is not former)
             if not rollout.state.terminal:
                 self._registry.control_done(asked.seq, self._token)
         return rollout
@@ -167,6 +181,7 @@ class Conductor:
 
     def _shift(self, rollout: Rollout) -> Rollout:
         """Bring the present stage about: an ordinary change, or nothing where it stands already."""
+        self._asked_back = False
         failed, release = self._reach(
             rollout, rollout.present.content, ReleaseKind.TRAFFIC, f"{rollout.policy.name}: {rollout.present.name}"
         )
@@ -177,6 +192,8 @@ class Conductor:
         if failed and Control.REVERT in pending:
             return fresh  # it went back because it was asked to; the word itself is obeyed next
         now = self._session.clock.now()
+        if failed and self._asked_back:  # who takes a stage's change back wants none of it, and not the stage before
+            return self._obey(rollout, Decision(RolloutState.GOING_BACK, neutralise(f"reverted by hand: {failed}")), None)
         decision = decide(rollout, (), now, settled=not failed, failed=failed)
         return self._obey(rollout, decision, release)
 
@@ -234,8 +251,9 @@ class Conductor:
         since = self._session.clock.now()
         began = self._session.clock.elapsed()
         last: float | None = None
+        self._tell_elsewhere(rollout)
         while self._session.clock.elapsed() - began < _PROOF:
-            last = self._weighing.look(rollout).last_new
+            last = self._weighing.last_new(rollout)
             if last is None or self._session.clock.now().timestamp() - last >= _QUIET:
                 break
             self._wait(0.25)
@@ -280,6 +298,9 @@ class Conductor:
             if self._lost.is_set():
                 raise Lost from None
             raise
+        if not outcome.done:
+            ended = self._registry.operation(outcome.operation.id)
+            self._asked_back = ended is not None and ended.cause is Cause.ASKED
         return ("" if outcome.done else outcome.sentence), outcome.operation.release if outcome.done else None
 
     def _plan_back(self, rollout: Rollout, wanted: Content, record: Release | None, reason: str) -> Plan:
@@ -310,17 +331,19 @@ def keep_seen(session: Session, rollout: Rollout, weighed: Weighed, decision: De
 def notice_of(session: Session, rollout: Rollout, event: tuple[str, str, str | None]) -> Notice | None:
     """What people are told of a transition; taking up and holding tell nobody."""
     kind, text, key = event
+    asked = kind == str(Control.REVERT) or (key or "").startswith("back:")
     told = {
         RolloutState.WAITING: "info",
         RolloutState.BAKING: "info",
-        RolloutState.GOING_BACK: "page",
+        # Who asks for it knows; when guards do it somebody has to look.
+        RolloutState.GOING_BACK: "info" if asked else "page",
         RolloutState.REVERTED: "recovered",
         RolloutState.DONE: "info",
         RolloutState.FAILED: "page",
         RolloutState.SUPERSEDED: "info",
         RolloutState.PAUSED: "info",
     }
-    severity = next((told[state] for state in told if str(state) == kind), None)
+    severity, state = told.get(rollout.state), str(rollout.state)
     if severity is None:
         return None
     where = "PROD" if session.environment.production else rollout.environment.upper()
@@ -334,7 +357,7 @@ def notice_of(session: Session, rollout: Rollout, event: tuple[str, str, str | N
         "done": f"{rollout.variant} is live, done in {took}",
         "failed": f"{rollout.variant}: stage {rollout.present.name} failed",
     }
-    title = neutralise(f"{where} {rollout.endpoint} {titles.get(kind, kind)}")
+    title = neutralise(f"{where} {rollout.endpoint} {titles.get(state, f'{rollout.variant}: the rollout is {state}')}")
     more = f"Read: ssh {session.actor.host} mlconsole rollout status {rollout.endpoint} --env {rollout.environment}"
     return Notice(
         key=f"{session.workspace.name}:rollout:{rollout.id}:{key or kind}",
@@ -342,5 +365,5 @@ def notice_of(session: Session, rollout: Rollout, event: tuple[str, str, str | N
         lines=(neutralise(text), more),
         severity=severity,
         environment=rollout.environment,
-        fields={"rollout": rollout.id, "endpoint": rollout.endpoint, "state": str(rollout.state)},
+        fields={"rollout": rollout.id, "endpoint": rollout.endpoint, "state": state},
     )

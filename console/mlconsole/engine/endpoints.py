@@ -90,6 +90,11 @@ def whole(session: Session) -> StatusView:
     status = overview(session, looked=looked)
     if "predictions" not in session.environment.roles and not session.environment.probes:
         return status
+    if not (session.workspace.root / ".mlconsole" / "observations.db").exists():
+        # Nobody ever looked at health here: a guardian, the console or `mlconsole health` begins that, not a command that only looks.
+        from mlconsole.engine.healthviews import watcher_view
+
+        return replace(status, watcher=watcher_view(session.registry.watcher(session.environment.name)))
     live = {name: there for name, there in looked.live.items() if isinstance(there, Live)}
     return with_health(status, HealthWatch(session).look(live))
 

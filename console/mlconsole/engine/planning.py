@@ -14,6 +14,7 @@ from mlconsole.core.steps import Step
 from mlconsole.core.text import did_you_mean, duration, is_name, neutralise
 from mlconsole.core.traffic import Shadow, percent
 from mlconsole.core.transitions import deployed, removed, revert_target, shared, slice_cleared
+from mlconsole.engine import evaluating
 from mlconsole.engine.access import Deed
 from mlconsole.engine.arranging import cold, gated_steps, way_back
 from mlconsole.engine.artifacts import check_artifact
@@ -38,6 +39,7 @@ def plan_deploy(
         UnknownName: no such model or version.
         DigestMismatch: the artifact is no longer what was registered.
         ChangedOutside: the endpoint is not what its live release says.
+        NotAllowed: its figures are worse than those of what serves, and the environment's gates stop that.
     """
     registered = find_version(session, model, version)
     target = endpoint or session.workspace.endpoint_for(model)
@@ -47,6 +49,7 @@ def plan_deploy(
     live, record = current(session, target)
     now = record.content if record else NOTHING
     variant = Variant(name or variant_name(version), model, version, registered.artifact.digest)
+    weighed = evaluating.weigh(session, target, now, registered)
     then = deployed(now, variant, share)
     words = ["deploy", registered.name, "--endpoint", target]
     words += ["--variant", name] if name else []
@@ -64,6 +67,8 @@ def plan_deploy(
         reason=reason,
         break_glass=break_glass,
         gated=True,
+        skipped=evaluating.require(session, weighed, break_glass, variant.name),
+        notes=weighed.notes,
         anew=variant.name if dead else None,  # who asks for a version that stands by dead wants it to stand by ready
     )
 
@@ -171,6 +176,7 @@ def make_plan(
     equals: int | None = None,
     break_glass: str = "",
     gated: bool = False,
+    skipped: tuple[str, ...] = (),
     notes: tuple[str, ...] = (),
     confirm: str | None = None,
     anew: str | None = None,
@@ -178,14 +184,14 @@ def make_plan(
     """The plan from the live state to `then`, kept in the registry so that `apply` can run it.
 
     `confirm` is a name that has to be typed wherever it is done; in production every way forward wants the endpoint's. `anew`: a variant
-    that is brought up as if it were not there.
+    that is brought up as if it were not there. `skipped`: gates that were passed over before any step.
     """
     session.access.require(Deed.PLAN)
     backend = session.backend
     backend.check(endpoint, then)
     now = record.content if record else NOTHING
     seen = replace(live, variants=tuple(there for there in live.variants if there.name != anew)) if anew else live
-    steps, skipped = gated_steps(session, seen, now, then, break_glass) if gated else (backend.steps(seen, then), ())
+    steps, passed_over = gated_steps(session, seen, now, then, break_glass) if gated else (backend.steps(seen, then), ())
     words += ["--break-glass", break_glass] if break_glass else []
     if kind is ReleaseKind.REVERT:
         notes += cold(live, steps)
@@ -208,7 +214,7 @@ def make_plan(
         command=shlex.join(["mlconsole", *words, "--env", session.environment.name, *(["--reason", reason] if reason else [])]),
         reason=reason or break_glass,
         equals=equals,
-        skipped_gates=skipped,
+        skipped_gates=(*skipped, *passed_over),
         notes=notes,
         confirm=confirm,
     )

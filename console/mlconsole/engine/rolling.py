@@ -8,7 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -25,12 +25,13 @@ from mlconsole.core.scheduling import planned
 from mlconsole.core.text import did_you_mean, duration, neutralise
 from mlconsole.core.timetables import StageTime, timetable, told
 from mlconsole.core.traffic import percent
+from mlconsole.engine import approving, evaluating
 from mlconsole.engine.access import Deed
 from mlconsole.engine.artifacts import check_artifact
 from mlconsole.engine.planning import current, find_version
 from mlconsole.engine.views import GuardView, RolloutView, StageView
 from mlconsole.engine.weighing import Weighed, Weighing
-from mlconsole.plugin.errors import Conflict, NotAllowed, StillRunning, UnknownName
+from mlconsole.plugin.errors import Conflict, NotAllowed, StillRunning, UnknownName, UsageError
 
 if TYPE_CHECKING:
     from mlconsole.core.rollouts import Decision
@@ -126,6 +127,7 @@ def plan_rollout(
     )
     for stage in stages:
         session.backend.check(endpoint, stage.content)
+    weighed = evaluating.weigh(session, endpoint, now, registered)
     clock_now = session.clock.now()
     rates = Weighing(session).rates(endpoint)
     times = timetable(stages, rates, chosen.guards, clock_now, deadline=chosen.deadline)
@@ -144,7 +146,9 @@ def plan_rollout(
         actor=session.actor,
         reason=reason or break_glass,
         attended=attended,
-        skipped_gates=(f"golden ({variant.name})",) if break_glass else (),
+        skipped_gates=(*((f"{evaluating.GATE} ({variant.name})",) if weighed.stop else ()), f"golden ({variant.name})")
+        if break_glass
+        else (),
     )
     words = ["rollout", "start", registered.name, "--endpoint", endpoint, "--policy", chosen.name]
     words += ["--break-glass", break_glass] if break_glass else []
@@ -166,9 +170,9 @@ def plan_rollout(
         watch=_watched(session, attended),
         guards=", ".join(rule.name + (" (dry run)" if rule.dry_run else "") for rule in chosen.guards),
         times=times,
-        notes=tuple(_notes(session, chosen, ends, clock_now, break_glass)),
+        notes=(*weighed.notes, *_notes(session, chosen, ends, clock_now, break_glass)),
         findings=findings,
-        refused=_refused(session, attended, stops, clock_now, break_glass),
+        refused=_refused(session, attended, stops, clock_now, break_glass) or _stopped(session, weighed, break_glass),
         command=shlex.join(["mlconsole", *words, "--env", session.environment.name, *(["--reason", reason] if reason else [])]),
         rollout=rollout,
     )
@@ -179,16 +183,39 @@ def begin(session: Session, plan: RolloutPlan) -> RolloutView:
 
     Raises:
         NotAllowed: read only, frozen, or nobody would watch it.
+        ApprovalNeeded: the environment wants a colleague's word first; the request for it is made.
         Conflict: somebody was faster; the endpoint is no longer what it was planned from.
     """
     session.access.require(Deed.GO_FORWARD)
     if plan.refused:
         raise NotAllowed(plan.refused)
-    begun = session.registry.begin_rollout(replace(plan.rollout, started=session.clock.now()))
+    permit = approving.permit_rollout(session, plan)
+    begun = session.registry.begin_rollout(replace(plan.rollout, started=session.clock.now()), approval=permit)
     watcher = session.registry.watcher(session.environment.name)
-    if watcher is None or not watcher.alive:
+    if (watcher is None or not watcher.alive) and not begun.attended:  # who attends it drives it: `attend`
         _in_a_process_of_its_own(session, begun)
     return view_of(session, begun)
+
+
+def attend(
+    session: Session, rollout_id: str, say: Callable[[str], None] = lambda text: None, meanwhile: Callable[[], None] = lambda: None
+) -> None:
+    """Drive a rollout in this process until it is over.
+
+    Where nobody watches the environment, this process watches it as a guardian does for as long: without predictions, probes and alarms
+    that somebody looks at, a rollout would hold for ever. `meanwhile` is called again and again.
+    """
+    from mlconsole.engine.guarding import Guard
+
+    guard = Guard(session.again(), say)
+    try:
+        with suppress(Conflict):  # somebody watches by now, and drives it
+            guard.begin()
+        while not find(session, rollout_id).state.terminal and not guard.lost:
+            meanwhile()
+            session.clock.sleep(0.2)
+    finally:
+        guard.end()
 
 
 def control(session: Session, rollout_id: str, what: str, reason: str = "") -> RolloutView:
@@ -248,8 +275,12 @@ def wait(session: Session, what: str, until: str, timeout: float) -> RolloutView
     """Wait until a rollout is in a state, or over.
 
     Raises:
+        UsageError: there is no such state.
         StillRunning: neither happened in time.
     """
+    states = [*(str(state) for state in RolloutState), "over"]
+    if until and until not in states:
+        raise UsageError(f'A rollout is never "{neutralise(until)}". {did_you_mean(until, states)}')
     began = session.clock.elapsed()
     while True:
         rollout = find(session, what)
@@ -411,6 +442,12 @@ def _refused(session: Session, attended: bool, stops: tuple[str, ...], now: date
     if window is not None and not break_glass:
         return _frozen_told(window.end, window.reason, window.by)
     return stops[0] if stops else ""
+
+
+def _stopped(session: Session, weighed: evaluating.Weighed, break_glass: str) -> str:
+    if not weighed.stop or break_glass:
+        return ""
+    return f'{weighed.stop}: the gates of {session.environment.name} stop that. Break-glass needs a reason: --break-glass "…".'
 
 
 def _require_no_freeze(session: Session, what: str) -> None:

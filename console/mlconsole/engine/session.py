@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -64,6 +64,18 @@ class Session:
         self.limit = limit
         self._plugins = plugins
         self._tell = tell
+
+    def again(self) -> Session:
+        """Another session of the same person in the same environment, with connections of its own."""
+        return Session(
+            self.workspace,
+            self.environment,
+            actor=self.actor,
+            clock=self.clock,
+            read_only=self.read_only,
+            plugins=self._plugins,
+            deadline=self.deadline,
+        )
 
     @property
     def read_only(self) -> bool:
@@ -178,11 +190,14 @@ class Session:
 
 
 def whoami() -> Actor:
-    """Who runs this process, and from where: the OS user, the host, and the SSH client if there is one."""
+    """Who runs this process, and from where: the OS user, the host, and the SSH client if there is one.
+
+    The user is who the system says it is, and no variable: approvals go by it.
+    """
     client = os.environ.get("SSH_CONNECTION", "").split(" ")[0] or None
     try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
         user = f"uid {os.getuid()}"
     return Actor(user=user, host=socket.gethostname().split(".")[0], uid=os.getuid(), ssh_client=client)
 

@@ -18,7 +18,7 @@ from mlconsole.core.triage import title
 from mlconsole.core.verdicts import Verdict
 from mlconsole.engine.evidencing import Gathering
 from mlconsole.engine.remembering import Memory
-from mlconsole.plugin.errors import MLConsoleError
+from mlconsole.plugin.errors import MLConsoleError, StillRunning
 
 if TYPE_CHECKING:
     from mlconsole.core.live import Difference
@@ -28,7 +28,7 @@ _ASKED = 30.0
 """Seconds between two times that golden queries are asked, or an action is run, for a guard."""
 
 _FRESH = 30.0
-"""A probe's sighting that is older tells nothing of now (s)."""
+"""A probe's sighting that is older tells nothing of now (s), unless it looks more seldom than that."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ class Weighing:
         self._memory = Memory(session)
         self._gathering = Gathering(session, self._memory)
         self._asked: dict[str, tuple[float, int, GuardResult]] = {}
+        self._runs: dict[str, tuple[int, str]] = {}
+        """Guard → the stage for which its action runs, and that run's id."""
 
     def look(self, rollout: Rollout) -> Weighed:
         """What there is to be said of the present stage now."""
@@ -87,12 +89,22 @@ class Weighing:
         mine = Key(rollout.endpoint, rollout.variant, rollout.present.shadow, rollout.present.slice)
         return Weighed(
             tuple(found),
-            sum(one.n for start, one in windows.get(mine, {}).items() if start >= began - 10),
+            sum(one.n for start, one in windows.get(mine, {}).items() if start >= began),
             silent,
             rates.get("", 0.0) * silent if silent else None,
             rates,
-            max((one.last for one in windows.get(Key(rollout.endpoint, rollout.variant, False, ""), {}).values()), default=None),
+            self._last_new(rollout, windows),
         )
+
+    def last_new(self, rollout: Rollout) -> float | None:
+        """When the newest request of the new variant began (epoch s); no guard is asked for that."""
+        self._gathering.refresh()
+        self._memory.refresh()
+        return self._last_new(rollout, self._gathering.evidence(rollout.endpoint, None, (), {}).windows)
+
+    def _last_new(self, rollout: Rollout, windows: Mapping[Key, Mapping[int, Summary]]) -> float | None:
+        mine = windows.get(Key(rollout.endpoint, rollout.variant, False, ""), {})
+        return max((one.last for one in mine.values()), default=None)
 
     def rates(self, endpoint: str) -> Mapping[str, float]:
         """Requests a second of an endpoint by slice, of the last ten minutes."""
@@ -134,8 +146,9 @@ class Weighing:
 
     def _probe(self, rollout: Rollout, rule: GuardRule) -> GuardResult:
         row = next((one for one in self._session.registry.probes(rollout.environment) if one.name == rule.subject), None)
-        began = rollout.stage_began
-        if row is None or began is None or row.looked < began or (self._session.clock.now() - row.looked).total_seconds() > _FRESH:
+        began, settings = rollout.stage_began, self._session.environment.probes.get(rule.subject)
+        fresh = max(_FRESH, 2 * settings.every) if settings is not None else _FRESH
+        if row is None or began is None or row.looked < began or (self._session.clock.now() - row.looked).total_seconds() > fresh:
             return probe_result(rule, None, "not asked since the stage began")
         return probe_result(rule, row.ok, neutralise(row.text), row.value)
 
@@ -157,7 +170,9 @@ class Weighing:
         kept = self._asked.get(rule.name)
         mark = rollout.stage * 1000 + rollout.attempt
         if kept is None or kept[1] != mark or now - kept[0] >= _ASKED:
-            result = self._golden(rollout, rule) if rule.kind is GuardKind.GOLDEN else self._action(rollout, rule)
+            result = self._golden(rollout, rule) if rule.kind is GuardKind.GOLDEN else self._action(rollout, rule, mark)
+            if result.verdict is Verdict.NO_DATA and rule.kind is GuardKind.ACTION:
+                return kept[2] if kept is not None and kept[1] == mark else result  # it runs; it is looked at again the next time
             kept = self._asked[rule.name] = now, mark, result
         return kept[2]
 
@@ -184,13 +199,22 @@ class Weighing:
             return GuardResult(rule.name, Verdict.ERROR, text=error.message, dry_run=rule.dry_run)
         return golden_result(rule, right, asked, first, named)
 
-    def _action(self, rollout: Rollout, rule: GuardRule) -> GuardResult:
+    def _action(self, rollout: Rollout, rule: GuardRule, mark: int) -> GuardResult:
+        """Begun, and looked at again until it is over: whoever drives goes on reading what people ask."""
         from mlconsole.engine import acting
 
+        there = self._runs.get(rule.name)
         try:
-            run = acting.wait(self._session, acting.ask(self._session, rule.subject, reason=f"guard of rollout {rollout.id}").id, 60.0)
+            if there is None or there[0] != mark:
+                asked = acting.ask(self._session, rule.subject, reason=f"guard of rollout {rollout.id}")
+                there = self._runs[rule.name] = mark, asked.id
+            run = acting.wait(self._session, there[1], 0.0)
+        except StillRunning:
+            return action_result(rule, None, "it runs")
         except MLConsoleError as error:
+            self._runs.pop(rule.name, None)
             return action_result(rule, Verdict.ERROR, error.message)
+        self._runs.pop(rule.name, None)
         return action_result(rule, Verdict.PASS if run.state == "done" else Verdict.FAIL, run.told)
 
 

@@ -76,6 +76,18 @@ class ConfirmationNeeded(UsageError):
     code = "confirmation_needed"
 
 
+class ApprovalNeeded(MLConsoleError):
+    """A colleague has to approve it first. The request for that is made; nothing else was changed."""
+
+    code = "approval_needed"
+    exit_code = 4
+
+    def __init__(self, message: str, *, next: str = "", request: int = 0) -> None:  # noqa: A002 - as in the error that it is one of
+        super().__init__(message, next=next)
+        self.request = request
+        """The number of the request."""
+
+
 class ChangedOutside(Conflict):
     """The live state is not the live release, and no operation of ours made it so."""
 
@@ -151,6 +163,7 @@ class StillRunning(MLConsoleError):
 
 __all__ = [
     "AlreadyExists",
+    "ApprovalNeeded",
     "AuthFailed",
     "BackendError",
     "ChangedOutside",

@@ -202,6 +202,15 @@ class Logs(Protocol):
 
 
 @runtime_checkable
+class Packages(Protocol):
+    """A serving role that knows what is installed where its servers run."""
+
+    def packages(self, endpoint: str) -> Mapping[str, str]:
+        """Package → version, for a server of that endpoint that is brought up now."""
+        ...
+
+
+@runtime_checkable
 class Examples(Protocol):
     """A serving role whose endpoints can be asked over plain HTTP."""
 

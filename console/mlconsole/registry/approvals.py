@@ -117,6 +117,28 @@ class Approvals(Part):
 
         return self._database.write(work)
 
+    def answer_approval(self, number: int, actor: Actor, answers: Mapping[str, str]) -> Request:
+        """Answer questions of a request's checklist; kept with who said it, and a later answer takes the place of an earlier one.
+
+        Raises:
+            UnknownName: there is no such request, or it does not ask that.
+            Conflict: it is decided, or used, already.
+        """
+
+        def work(session: Session) -> Request:
+            row = _row(session, number)
+            request = _still_open(load(Request, row.body))
+            strange = next((question for question in answers if question not in request.answers), None)
+            if strange is not None:
+                raise UnknownName(
+                    f'Request {number} does not ask "{neutralise(strange)}". Nothing was changed.',
+                    next=f"mlconsole approvals show {number}",
+                )
+            said = {question: f"{neutralise(answer.strip())} ({actor.user})" for question, answer in answers.items()}
+            return _save(session, row, replace(request, answers={**request.answers, **said}))
+
+        return self._database.write(work)
+
     def settle_approval(self, number: int, effect: str, parts: Mapping[str, str], policy: ApprovalPolicy) -> Request:
         """Look at a request again: it lapses where what it asks for would have another `effect` (`parts`) by now, and is decided by the
         policy of now. What is terminal or used stays.

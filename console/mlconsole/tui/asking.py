@@ -15,7 +15,6 @@ from mlconsole.tui.messages import ChangeEnded, Done, Planned, Refused
 from mlconsole.tui.rollout_words import rollout_of, stage_name, turn
 from mlconsole.tui.shell import Shell
 from mlconsole.tui.start import Start
-from mlconsole.tui.tutor import Tutor
 
 if TYPE_CHECKING:
     from mlconsole.core.plans import Plan
@@ -164,5 +163,7 @@ class Asking(Shell):
 
     def set_tutor(self, on: bool) -> None:
         """The tutor on, from its beginning, or off."""
-        self.tutor = Tutor() if on else None
+        if self.tutor_place is not None:
+            self.tutor_place.keep(self.environment.name, None)
+        self.tutor = self.new_tutor() if on else None
         self.render_all()

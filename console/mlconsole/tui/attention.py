@@ -9,7 +9,7 @@ from mlconsole.core.text import duration
 from mlconsole.engine.views import AlarmView, EndpointView, RolloutView, Snapshot, State
 from mlconsole.tui.figures import moment
 from mlconsole.tui.pane import Line, line
-from mlconsole.tui.rollout_words import failing, holds_for, stable_of, stage_name, value_of
+from mlconsole.tui.rollout_words import failing, guardian_watches, holds_for, stable_of, stage_name, value_of
 from mlconsole.tui.signs import STATE_STYLES, YELLOW, Signs
 
 UNWATCHED = "Health is looked at only while a console is open. Nobody pages you at night. mlconsole guardian install"
@@ -17,6 +17,10 @@ UNWATCHED = "Health is looked at only while a console is open. Nobody pages you 
 
 _ONCE, _EVERY = 1, 10
 """The minutes for which that is said, of so many."""
+
+
+_TAKEN_UP = 15.0
+"""Seconds that a driver may take to take a new rollout up."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,7 @@ def _of_rollout(one: RolloutView, snapshot: Snapshot) -> Attention | None:
             return Attention(State.LOOK, f"{name}: the rollout of {one.variant} failed {when}: {one.why}", "canary", name)
         back = f" to #{one.back_to}" if one.back_to else f" to {stable_of(one)}"
         return Attention(State.LOOK, f"{name}: {one.why or found} Went back{back} at {when}, by itself", "canary", name)
-    watcher = snapshot.health.watcher if snapshot.health is not None and snapshot.health.watcher.alive else snapshot.status.watcher
-    if not one.driver and not watcher.alive:
+    if not one.driver and not guardian_watches(snapshot) and (now - one.started).total_seconds() >= _TAKEN_UP:
         at = f"{name} is at {stage_name(one)} and nobody drives its rollout: nothing takes it back by itself. mlconsole guardian start"
         return Attention(State.FAILING, at, "canary", name)
     holds = holds_for(one, now)

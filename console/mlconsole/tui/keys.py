@@ -15,7 +15,7 @@ from mlconsole.tui.attention import attentions
 from mlconsole.tui.filtering import Filtering
 from mlconsole.tui.frame import Bar
 from mlconsole.tui.pane import Pane
-from mlconsole.tui.rollout_words import last_words, running_rollouts
+from mlconsole.tui.rollout_words import guardian_watches, last_words, running_rollouts
 from mlconsole.tui.start import Start
 from mlconsole.tui.table import LiveTable
 
@@ -209,7 +209,7 @@ class Keys(Filtering):
         driven = {one.endpoint for one in rollouts}
         running = [one for one in (self.snapshot.status.running if self.snapshot else ()) if one.endpoint not in driven]
         if rollouts:
-            self.last_words = [last_words(one, self.now()) for one in rollouts]
+            self.last_words = [last_words(one, self.now(), watched=guardian_watches(self.snapshot)) for one in rollouts]
         elif running:
             self.last_words = [f"goes on without you: {frame.running_told(running)} (mlconsole wait {running[0].id})"]
         else:  # what was begun a moment ago is in no snapshot yet

@@ -79,6 +79,8 @@ class Looking(Asking):
         self.snapshot, self.trouble = message.snapshot, None
         self._forget_what_is_live(message.snapshot)
         further = self.tutor is not None and self.tutor.see(message.snapshot)
+        if self.tutor is not None and self.tutor_place is not None:
+            self.tutor_place.keep(self.environment.name, self.tutor.leaves(message.snapshot))
         if self.tutor is not None and self.tutor.just_done:
             self.say(f"{self.signs.ok} {self.tutor.just_done}")
             self.tutor.just_done = ""

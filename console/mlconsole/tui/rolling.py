@@ -11,6 +11,7 @@ from mlconsole.tui.rollout_words import (
     back_told,
     evidence_counts,
     following,
+    had_shadow,
     rollout_of,
     stable_of,
     stage_name,
@@ -39,21 +40,24 @@ def choose(app: ConsoleApp, endpoint: str | None) -> None:
     pick_version(app, endpoint, f"roll out which version{behind}", lambda version: plan(app, version, endpoint or version.endpoint))
 
 
-def plan(app: ConsoleApp, version: VersionView, endpoint: str) -> None:
-    """Have a rollout planned, show it, and begin it when a person says so."""
+def plan(app: ConsoleApp, version: VersionView, endpoint: str, *, attended: bool = False) -> None:
+    """Have a rollout planned, show it, and begin it when a person says so. `attended`: this person stays with it, nobody else watches."""
 
     def call(session: Session) -> Any:
         from mlconsole.engine import rolling
 
-        return rolling.plan_rollout(session, endpoint, version.version)
+        return rolling.plan_rollout(session, endpoint, version.version, attended=attended)
 
-    app.ask(f"planning a rollout of {version.name}", call, lambda made: _planned(app, made))
+    app.ask(f"planning a rollout of {version.name}", call, lambda made: _planned(app, made, version, endpoint, attended=attended))
 
 
-def _planned(app: ConsoleApp, made: Any) -> None:
-    from mlconsole.tui.rollout_box import RolloutBox
+def _planned(app: ConsoleApp, made: Any, version: VersionView, endpoint: str, *, attended: bool) -> None:
+    from mlconsole.tui.rollout_box import ATTENDED, RolloutBox
 
     def said(typed: str | None) -> None:
+        if typed == ATTENDED:
+            plan(app, version, endpoint, attended=True)
+            return
         if typed is None:
             app.say(f"Nothing has happened. {made.command} begins it.")
             return
@@ -65,7 +69,7 @@ def _planned(app: ConsoleApp, made: Any) -> None:
 
         app.ask(f"beginning the rollout of {made.endpoint}", call, lambda begun: _begun(app, begun))
 
-    app.push_screen(RolloutBox(made, app.signs), said)
+    app.push_screen(RolloutBox(made, app.signs, attended=attended), said)
 
 
 def _begun(app: ConsoleApp, one: RolloutView) -> None:
@@ -91,13 +95,13 @@ def next_stage(app: ConsoleApp, one: RolloutView) -> None:
     """On without the evidence: why is asked first, and kept."""
     after = following(one)
     then = f"{after.name} at once, without waiting" if after is not None else "on at once, without waiting"
-    _with_reason(app, one, "next", "go on without waiting", then, "N", [("missing", text) for text in one.waits_for[:4]])
+    _with_reason(app, one, "next", "go on without waiting", then)
 
 
 def roll_forward(app: ConsoleApp, one: RolloutView) -> None:
     """All of the traffic now: why is asked first, and kept."""
     then = f"{one.variant} 100 % at once, then the bake; the stages between are left out"
-    _with_reason(app, one, "forward", "roll forward", then, "", [("missing", text) for text in one.waits_for[:4]])
+    _with_reason(app, one, "forward", "roll forward", then)
 
 
 def evidence(app: ConsoleApp, one: RolloutView) -> None:
@@ -105,8 +109,8 @@ def evidence(app: ConsoleApp, one: RolloutView) -> None:
     rows = [
         ("now", f"{stage_name(one)}; only requests that {one.variant} answered itself count"),
         ("then", "shadow evidence counts too: for errors, latency and identical predictions"),
-        ("shadow", one.shadow_told),
     ]
+    rows += [("shadow", one.shadow_told)] if one.shadow_told else []
 
     def call(session: Session) -> Any:
         from mlconsole.engine import rolling
@@ -116,7 +120,15 @@ def evidence(app: ConsoleApp, one: RolloutView) -> None:
     def do() -> None:
         app.ask("letting shadow evidence count", call, lambda _: _told(app, f"Shadow evidence counts for {one.endpoint} now."))
 
-    _confirmed(app, one, "let shadow evidence count", rows, "y let it count", f"mlconsole rollout evidence {one.endpoint}", do)
+    _confirmed(
+        app,
+        one,
+        "let shadow evidence count",
+        rows,
+        "y let it count",
+        f"mlconsole rollout count-shadow {one.endpoint} --env {one.environment}",
+        do,
+    )
 
 
 def keep_old(app: ConsoleApp, one: RolloutView) -> None:
@@ -147,16 +159,16 @@ def revert(app: ConsoleApp, one: RolloutView) -> None:
     app.push_screen(box, said)
 
 
-def _with_reason(app: ConsoleApp, one: RolloutView, control: str, label: str, then: str, key: str, missing: list[tuple[str, str]]) -> None:
-    del key
-    said = [line("Why? It is kept with the rollout, and the team reads it."), *(line((f"missing: {text}", DIM)) for _, text in missing)]
+def _with_reason(app: ConsoleApp, one: RolloutView, control: str, label: str, then: str) -> None:
+    missing = one.waits_for[:4]
+    said = [line("Why? It is kept with the rollout, and the team reads it."), *(line((f"missing: {text}", DIM)) for text in missing)]
 
     def typed(reason: str | None) -> None:
         if reason is None:
             app.say("Nothing has happened. The rollout waits as before.")
             return
         rows = [("now", f"{turn(one, ' → ')} at {stage_name(one)}, {one.state}"), ("then", then)]
-        rows += [("missing" if place == 0 else "", text) for place, (_, text) in enumerate(missing)]
+        rows += [("missing" if place == 0 else "", text) for place, text in enumerate(missing)]
         rows.append(("why", reason))
 
         def do() -> None:
@@ -230,7 +242,7 @@ def control_why_off(action: str, name: str, snapshot: Snapshot | None, key: str,
     if action == "evidence":
         if one.shadow_counts:
             return f"{off}: shadow evidence counts for {name} already."
-        if not one.shadow_told:
+        if not had_shadow(one):
             return f"{off}: the rollout of {name} had no shadow stage, so there is no such evidence."
         return "" if evidence_counts(one) else f"{off}: {name} is {one.state} at {stage_name(one)}; no evidence is waited for."
     if action == "pause":

@@ -13,6 +13,8 @@ from mlconsole.tui.rollout_words import folded
 from mlconsole.tui.signs import BOLD, DIM, RED, YELLOW, Signs
 
 _LABEL = 9
+ATTENDED = "\0attended"
+"""What a box is left with whose rollout nobody would watch, when a person says that they stay with it: no name is written so."""
 
 
 class PlannedRollout(Protocol):
@@ -51,9 +53,10 @@ class RolloutBox(ConfirmBox):
 
     command_told = "the command that begins this rollout"
 
-    def __init__(self, plan: PlannedRollout, signs: Signs) -> None:
+    def __init__(self, plan: PlannedRollout, signs: Signs, *, attended: bool = False) -> None:
         super().__init__(signs, confirm=None if plan.refused else plan.confirm, yes="y start it")
         self.plan = plan
+        self._may_attend = bool(plan.refused) and "--attended" in plan.refused and not attended
 
     def heading(self, width: int) -> tuple[Line, str]:
         """Which rollout, as far as there is room, and that nothing has happened."""
@@ -85,8 +88,13 @@ class RolloutBox(ConfirmBox):
 
     def on_key(self, event: events.Key) -> None:
         """A refused one is read and left; nothing starts it."""
+        if self._may_attend and event.key == "a":
+            self.dismiss(ATTENDED)
+            event.stop()
+            event.prevent_default()
+            return
         if self.plan.refused and event.key in ("y", "enter", "tab", "shift+tab", "left", "right"):
-            self._answers("Start is off: see above. esc leaves.")
+            self._answers()
             event.stop()
             event.prevent_default()
             return
@@ -94,7 +102,8 @@ class RolloutBox(ConfirmBox):
 
     def _answers(self, said: str = "") -> None:
         if self.plan.refused and not said:
-            said = "Start is off: see above. esc leaves."
+            stays = " a: you stay with it, plan again." if self._may_attend else ""
+            said = f"Start is off.{stays} esc leaves."
         super()._answers(said)
 
 

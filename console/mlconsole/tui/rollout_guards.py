@@ -169,7 +169,7 @@ def why_lines(one: RolloutView, snapshot: Snapshot, width: int) -> list[Line]:
         spans.append((f"   n {count(guard.n)}" if guard.n else "", ""))
         lines.append(line(*spans))
         lines += folded(guard.text, width, first="      ") if guard.text else []
-    if one.why and not any(guard.text and guard.text in one.why for guard in found):
+    if one.why and not any(guard.guard in one.why for guard in found):
         lines += folded(one.why, width, style="" if found else RED)
     failed = {guard.slice for guard in found}
     fine = sorted(

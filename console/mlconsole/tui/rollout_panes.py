@@ -76,14 +76,14 @@ def render(view: CanaryView, snapshot: Snapshot, endpoint: EndpointView, one: Ro
     heads, under = (2 if going else 4), (2 if narrow else 0)
     beside = 0 if narrow else len(words.way_back_lines(one, _BACK - 4, view.keys_by_action, now)) + 1
     boxes = [
-        Box("top", heads + min(2, sliders) + under, max(heads + sliders + under, beside), 0),
-        Box("guards", 3, 2 + max(1, len(rows)) if not going else 0, 1),
+        Box("top", heads + min(2, sliders) + under, max(heads + sliders + under, beside), 1),
+        Box("guards", 3, min(2 + max(1, len(rows)), room // 2) if not going else 0, 0),
         Box("why", 3, 1 + len(why) if why else 0, 1),
         Box("shadow", 2, 2 if one.shadow_told and not going else 0, 3),
         Box("going", 3, 2 + len(steps) if going else 0, 1),
-        Box("events", 3, min(8, 2 + len(one.events)) if not going else 0, 2, eager=False),
+        Box("events", 3, min(8, 2 + len(one.events)) if not going else 0, 2),
     ]
-    given = shared_out(room, boxes, "going" if going else "events")
+    given = shared_out(room, boxes, "going" if going else "guards" if len(rows) + 2 > room // 2 else "events")
     if not going and "events" not in given:  # the last box closes the frame
         given["events"] = 2
         given["guards" if "guards" in given else "top"] -= 2
@@ -130,7 +130,7 @@ def phone_lines(view: Any, snapshot: Snapshot, endpoint: EndpointView, one: Roll
     now, signs, keys = snapshot.status.at, view.signs, view.keys_by_action
     lines = [words.title(one, endpoint)]
     if one.state == "going back":
-        lines += sliders
+        lines += sliders[:2]
         lines += guards.why_lines(one, snapshot, _PHONE)[:5]
         return [*lines, *_steps(one, endpoint, signs)[-3:]]
     lines += [words.stages_line(one, _PHONE, signs), words.started_line(one, now), *sliders[:3]]

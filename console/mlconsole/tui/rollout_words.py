@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -13,6 +14,8 @@ from mlconsole.tui.signs import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Signs
 
 OPEN = ("inconclusive", "no_data", "error")
 """Verdicts that hold: neither a pass nor a fail."""
+
+_TIME, _HARD = re.compile(r"\d+ (?:ms|s|min|h \d\d|d)\b"), "\N{NO-BREAK SPACE}"
 
 _LONG = 600.0
 """Seconds from which on waiting for evidence is told to a person who is on another screen."""
@@ -32,6 +35,13 @@ def running_rollouts(snapshot: Snapshot | None) -> tuple[RolloutView, ...]:
 def rollout_of(snapshot: Snapshot | None, endpoint: str) -> RolloutView | None:
     """The one that runs on an endpoint."""
     return next((one for one in running_rollouts(snapshot) if one.endpoint == endpoint), None)
+
+
+def guardian_watches(snapshot: Snapshot | None) -> bool:
+    """Whether a guardian is there."""
+    if snapshot is None:
+        return False
+    return snapshot.status.watcher.alive or (snapshot.health is not None and snapshot.health.watcher.alive)
 
 
 def ended_of(snapshot: Snapshot, endpoint: str) -> tuple[RolloutView, ...]:
@@ -75,9 +85,12 @@ def following(one: RolloutView) -> StageView | None:
 
 
 def stage_began(one: RolloutView) -> datetime:
-    """When the present stage began, as far as it is known: when the one before ended."""
+    """When the present stage began, as far as it is known: when the one before ended, else when its events say that it came to it."""
     before = one.stages[one.stage - 1].ends if 0 < one.stage <= len(one.stages) else None
-    return before or one.started
+    if before is not None or one.stage == 0:
+        return before or one.started
+    named = [at for at, text in one.events if text.startswith(f"{stage_name(one)}:")]
+    return max(named or [at for at, _ in one.events] or [one.started])
 
 
 def deciding(one: RolloutView) -> tuple[GuardView, ...]:
@@ -125,9 +138,9 @@ def row_two(one: RolloutView, now: datetime, signs: Signs, brief: int = 0) -> st
     return f"{signs.changing} {one.endpoint}{what} {stage_name(one)}{place}, {wait_told(one, now)}"
 
 
-def last_words(one: RolloutView, now: datetime) -> str:
-    """What the shell is told when a person leaves."""
-    if not one.driver:
+def last_words(one: RolloutView, now: datetime, *, watched: bool) -> str:
+    """What the shell is told when a person leaves; `watched`: a guardian is there, which takes it up where nobody drives it just now."""
+    if not one.driver and not watched:
         goes = f"nobody drives {one.endpoint} {turn(one)} just now: it stays at {stage_name(one)}"
         return f"{goes} (mlconsole guardian start; mlconsole rollout status {one.endpoint})"
     if one.state == "going back":
@@ -155,16 +168,17 @@ def holds_for(one: RolloutView, now: datetime) -> str:
         return f"{name} holds at {at}: it was to be through by {moment(one.deadline, now)}"
     waited = (now - stage_began(one)).total_seconds()
     for guard in one.guards:
-        if guard.verdict == "fail" and guard.judged:
-            return f"{name} holds at {at}: {guard.guard}{_inside(guard)} would go back, in a dry run"
         if guard.verdict == "error" and not guard.dry_run and waited >= _SOON:
             return f'{name} holds at {at}: "{guard.guard}"{_inside(guard)} could not be asked{f": {guard.text}" if guard.text else ""}'
     slow = slowest(one)
     if slow is not None and ((slow.seconds is not None and slow.seconds >= _LONG) or (slow.seconds is None and waited >= _SOON)):
         about = f", about {duration(slow.seconds)}" if slow.seconds is not None else ", and none come"
         return f"{name} waits for evidence{_inside(slow)}: {count(slow.n)} of {count(slow.n + slow.need)} requests{about}"
-    if any(text.startswith("requests: none") for text in one.waits_for):
-        return one.why or f"{name} holds at {at}: no request comes"
+    for text in one.waits_for:
+        if text.startswith("requests: none"):
+            return one.why or f"{name} holds at {at}: no request comes"
+        if text.endswith("in a dry run"):
+            return f"{name} holds at {at}: {text}, so it does not go back by itself"
     return ""
 
 
@@ -220,9 +234,11 @@ def started_line(one: RolloutView, now: datetime) -> Line:
         parts.append(f"done about {moment(one.done_about, now)}")
     if one.deadline is not None:
         parts.append(f"deadline {moment(one.deadline, now)}")
+    if one.stops_old:
+        parts.append(f"then {stable_of(one)} stops")
     spans: list[Span] = [(" · ".join(parts), "")]
     if not one.driver:
-        spans.append((" · NOBODY DRIVES IT", f"{BOLD} {YELLOW}"))
+        spans.append((" · nobody drives it just now", YELLOW))
     elif one.attended:
         spans.append((" · attended", DIM))
     return line(*spans)
@@ -282,12 +298,12 @@ def next_told(one: RolloutView, now: datetime) -> str:
 
 def evidence_counts(one: RolloutView) -> bool:
     """Whether shadow evidence could be let count, and does not yet."""
-    return bool(one.shadow_told) and not one.shadow_counts and one.state in ("waiting", "paused", "shifting") and not _in_shadow(one)
+    return "count shadow" in one.controls and not one.shadow_counts and had_shadow(one)
 
 
-def _in_shadow(one: RolloutView) -> bool:
-    stage = stage_of(one)
-    return stage is not None and stage.name == "shadow"
+def had_shadow(one: RolloutView) -> bool:
+    """Whether a shadow stage is over, so that there is evidence of it."""
+    return any(stage.name.startswith("shadow") and stage.state == "done" for stage in one.stages)
 
 
 def event_lines(one: RolloutView, width: int, room: int) -> list[Line]:
@@ -321,4 +337,6 @@ def folded(text: str, width: int, *, first: str = "", style: str = "") -> list[L
 def _pieces(text: str, width: int) -> list[str]:
     import textwrap
 
-    return textwrap.wrap(text, max(8, width), break_on_hyphens=False) or [""]
+    # A length of time stays whole: `1 h 09`.
+    whole = _TIME.sub(lambda found: found.group().replace(" ", _HARD), text)
+    return [piece.replace(_HARD, " ") for piece in textwrap.wrap(whole, max(8, width), break_on_hyphens=False)] or [""]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlconsole.engine.session import Session
+    from mlconsole.tui.tutor_place import TutorPlace
 
 
 class Shell(App[None]):
@@ -61,8 +63,9 @@ class Shell(App[None]):
         self.faults_only = False
         self.actions_by_id: Mapping[str, Action] = {}
         self.trouble: MLConsoleError | None = None
-        self.tutor = Tutor() if start.tutor else None
         self._session: Session | None = None
+        self.tutor_place: TutorPlace | None = None
+        self.tutor = self.new_tutor() if start.tutor else None
         self._views: dict[str, View] = {}
         self._shown, self._before = "endpoints", "endpoints"
         self._said = self.unread = ""
@@ -83,6 +86,16 @@ class Shell(App[None]):
     def look(self) -> None:
         """Take a snapshot, unless one is being taken."""
         raise NotImplementedError
+
+    def new_tutor(self) -> Tutor:
+        """The tutor from its beginning, or where a person left it who was at its last station."""
+        import pwd
+
+        from mlconsole.tui.tutor_place import TutorPlace
+
+        user = pwd.getpwuid(os.getuid()).pw_name
+        self.tutor_place = TutorPlace(self.workspace.root / ".mlconsole", user, writes=not self.read_only)
+        return self.tutor_place.tutor(self.environment.name, self.now())
 
     # The frame.
 

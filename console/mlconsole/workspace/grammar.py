@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from mlconsole.core.approvals import ApprovalPolicy, Covered
 from mlconsole.core.health import PAGES, Question
 from mlconsole.core.health import Settings as HealthSettings
 from mlconsole.core.policies import BLUE_GREEN, CAREFUL, AtDeadline, OnFail
@@ -188,6 +189,31 @@ POLICY = (
     Option("dry_run", Kind.FLAG, "it holds where it would go back", default=False),
 )
 
+APPROVALS = (
+    Option("needed", Kind.INTEGER, "how many have to approve", default=ApprovalPolicy.needed, minimum=1, maximum=20),
+    Option("who", Kind.LIST, "the users who may; left out, everybody who did not write it", of=_TEXTS),
+    Option("author_may", Kind.FLAG, "whoever wrote it may approve it, too", default=ApprovalPolicy.author_may),
+    Option(
+        "for",
+        Kind.LIST,
+        "what has to be approved; going back never has to",
+        default=[str(one) for one in Covered],
+        of=Option("", Kind.TEXT, "a kind of change", choices=tuple(Covered)),
+    ),
+    Option("checklist", Kind.LIST, "what a reviewer is asked; the answers are kept with the request", of=_TEXTS),
+)
+
+GATES = (
+    Option(
+        "evaluation",
+        Kind.TEXT,
+        "what a version meets whose figures are worse than those of what serves: somebody has to say why, or it is stopped",
+        default="ask",
+        choices=("ask", "stop"),
+    ),
+    Option("margin", Kind.NUMBER, "how much worse does not stop it, in the metric's own unit", default=0.0, minimum=0),
+)
+
 ENVIRONMENT = (
     Option("production", Kind.FLAG, "changes want names typed; left out, it is true for production, prod and live"),
     Option("read_only", Kind.FLAG, "nothing can be changed from here", default=False),
@@ -206,6 +232,8 @@ ENVIRONMENT = (
         of=Option("", Kind.GROUP, "a log", fields=APPLICATION_LOG),
     ),
     Option("freeze", Kind.LIST, "when nothing goes forward", of=Option("", Kind.GROUP, "a freeze window", fields=FREEZE)),
+    Option("approvals", Kind.GROUP, "a colleague has to approve what goes forward; left out, nobody has to", fields=APPROVALS),
+    Option("gates", Kind.GROUP, "what a version's figures have to be before it goes there", fields=GATES),
 )
 
 MODEL = (

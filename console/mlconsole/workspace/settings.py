@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlconsole.core.approvals import ApprovalPolicy
 from mlconsole.core.errors import UnknownName
+from mlconsole.core.evaluation import EvaluationGate
 from mlconsole.core.freezes import FreezeWindow
 from mlconsole.core.health import Settings as HealthSettings
 from mlconsole.core.policies import BLUE_GREEN, CAREFUL, Policy
@@ -20,6 +22,7 @@ from mlconsole.core.text import did_you_mean, neutralise
 from mlconsole.plugin import ROLES, Plugin
 from mlconsole.plugin.validation import Located, Problems, Sort, check, empty_map, shown
 from mlconsole.workspace.actions import ActionSettings, build_actions
+from mlconsole.workspace.approving import build_approvals, build_gates
 from mlconsole.workspace.grammar import DEPENDENCY, FILE, MINIMAL, WORKSPACE
 from mlconsole.workspace.health import (
     ApplicationLog,
@@ -67,6 +70,10 @@ class Environment:
     application_logs: Mapping[str, ApplicationLog] = field(default_factory=dict)
     freezes: tuple[FreezeWindow, ...] = ()
     """When nothing goes forward; `freeze` in the file."""
+    approvals: ApprovalPolicy | None = None
+    """Who has to approve what goes forward; None: nobody."""
+    evaluation: EvaluationGate = field(default_factory=EvaluationGate)
+    """What a version's figures have to be before it goes there; `gates` in the file."""
 
     def place(self, role: str) -> str:
         """Where the role is bound, or should be: `mlconsole.yaml:7:14`."""
@@ -289,6 +296,8 @@ def _environments(
             build_channels(given, here, where),
             build_logs(given, here, root, endpoints, problems),
             build_freezes(given, here, problems),
+            build_approvals(given, here, problems),
+            build_gates(given),
         )
     return result
 
