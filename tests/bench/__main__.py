@@ -27,6 +27,7 @@ from tests.bench import (
     memory,
     registry,
     reverting,
+    rolling,
     shifting,
     split,
     start_up,
@@ -51,6 +52,7 @@ MEASUREMENTS: Mapping[str, Measurement] = {
     "false-pages": false_pages.measure,
     "drills": drills.measure,
     "judgement": judgement.measure,
+    "rolling": rolling.measure,
 }
 RESULTS = ROOT / "bench-results" / "latest.json"
 _SIGNS = {True: "✔", False: "✖", None: " "}

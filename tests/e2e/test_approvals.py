@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
+import os
+import pwd
 import re
 
 import pytest
 
 from e2e.kit import Simulated
 
-ME = getpass.getuser()
+ME = pwd.getpwuid(os.getuid()).pw_name
 WAITS = re.compile(
     r"Waits for approval: request 1, plan [0-9a-f]+, relevance v3 → v4 in staging\. Needs 1 of tomek, ola; not you\. "
     r"Ask: mlconsole approvals show 1 --md prints the report\. Wait: mlconsole wait 1 --until approved --timeout 2h"

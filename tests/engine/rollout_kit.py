@@ -193,11 +193,17 @@ def reached(state: str, share: float | None = None) -> Callable[[World], bool]:
     return true
 
 
+def breaks(version: str = "4") -> Happens:
+    """A version fails as soon as it has passed the gate and has traffic."""
+    return once(reached("waiting"), lambda one: one.house.behaves(version, error_rate=1.0))
+
+
 POLICIES = """\
 policies:
   short: {stages: [10, 50, 100], wait: 5, evidence: 20, bake: 10}
   quick: {stages: [50, 100], wait: 3, evidence: 20, bake: 3, guards: {errors: {by_slice: false}}}
   unalarmed: {stages: [10, 50, 100], wait: 5, evidence: 20, bake: 10, guards: {errors: , identical: , latency: , answers in every slice: }}
+  shortest: {stages: [100], wait: 1, evidence: 10, bake: 1, guards: {errors: {by_slice: false}}}
   waits: {stages: [10, 100], wait: 600, evidence: 20, bake: 10}
   ordered: {stages: [50, 100], wait: 3, evidence: 20, bake: 3, order: [en, de], on_fail: slice, guards: {errors: }}
   shadowed: {shadow: {sample: 50, wait: 5, evidence: 20}, stages: [10, 100], wait: 3, evidence: 20, bake: 3, guards: {errors: }}
@@ -252,7 +258,8 @@ def gone(made: World) -> None:
 @contextmanager
 def at_write(made: World, number: int, do: Callable[[], None], *, after: bool) -> Iterator[list[int]]:
     """Do something at the driver's n-th write into the registry; how many there were. A driver that died in it writes nothing more."""
-    write, driver, seen, dead = Database.write, threading.get_ident(), [0], []
+    write, driver, seen = Database.write, threading.get_ident(), [0]
+    dead: list[bool] = []
 
     def counted(self: Database, work: Callable[[Any], Any]) -> Any:
         if made.inside or threading.get_ident() != driver:

@@ -306,7 +306,7 @@ async def test_x_offers_what_has_no_key(house: House, monkeypatch: Any) -> None:
     async with at_rollout(house, (100, 30), stops_old=True) as driver:
         assert driver.has("then v3 stops")
         await driver.press("x")
-        await driver.sees("roll forward", "keep the old one")
+        await driver.sees("roll forward", "keep the old")
         await driver.type("keep the old")
         await driver.press("enter")
         await driver.until(lambda: asked.controls == [("r1", "keep old", "")], "the old one stays")
@@ -495,3 +495,23 @@ def test_the_stage_began_when_its_events_say_so() -> None:
     one = rollout(NOW, stages=tuple(replace(stage, ends=None) for stage in rollout(NOW).stages))
     assert rollout_words.stage_began(one) == NOW - timedelta(minutes=20)
     assert rollout_words.stage_began(replace(one, stage=0)) == one.started
+
+
+# With the engine's own plan.
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_engines_plan_is_shown_whole_and_says_that_nobody_would_watch(house: House, size: tuple[int, int]) -> None:
+    async with at_rollout(house, size, lambda now: rollout(now, "done", 5)) as driver:
+        await driver.press("R")
+        await driver.until(lambda: isinstance(driver.app.screen, Choice), "which version")
+        await driver.type("relevance@5")
+        await driver.press("enter")
+        await driver.until(lambda: isinstance(driver.app.screen, RolloutBox), "the plan")
+        assert driver.has("now", "then", "path", "#2")
+        await driver.press(*["down"] * 40)
+        await driver.sees("Nobody would watch this rollout", "Start is off.")
+        await driver.press("escape")
+        await driver.until(
+            lambda: driver.message.startswith("Nothing has happened. mlconsole rollout start relevance@5"), "and that is said"
+        )

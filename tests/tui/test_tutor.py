@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from mlconsole.engine.views import ActionRunView, EndpointView, HealthView, SliceView, Snapshot, State, StatusView, VariantView
-from mlconsole.tui.tutor import Tutor
+from mlconsole.tui.tutor import _STEPS, Left, Tutor
+from mlconsole.tui.tutor_place import TutorPlace
 from tui import health_kit as kit
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
@@ -165,3 +167,118 @@ def test_a_running_change_is_no_end_of_a_step() -> None:
     snapshot = world(*AT_TEN)
     creating = replace(snapshot.status.endpoints[0], variants=(AT_TEN[0], replace(AT_TEN[1], state="creating")))
     assert not tutor.see(replace(snapshot, status=replace(snapshot.status, endpoints=(creating,))))
+
+
+# Where rollouts can be begun: one is caught by its own guard, and one goes on while nobody is there.
+
+
+def rolled(state: str, *, stage: int = 1, **given: Any) -> Snapshot:
+    """A world with a rollout of the collapsed version in it."""
+    from tui.rollout_kit import guard, rollout
+
+    found = guard("identical", "fail", new=1.0, limit=0.5, n=61, text="100 % the same")
+    why = "identical: 100 % the same."
+    began = NOW - timedelta(seconds=20)
+    events = ((began, "10 %: 10 % stands"), (began + timedelta(seconds=14), why), (NOW, f"back at #1. {why}"))
+    told: dict[str, Any] = {"variant": "v5", "guards": (found,), "why": why, "events": events, "started": began, **given}
+    ended = NOW if state == "reverted" else None
+    return replace(ALONE, rollouts=(rollout(NOW, state, stage, **{**told, "ended": ended}),), policies={"relevance": "quick"})
+
+
+def with_policy(snapshot: Snapshot) -> Snapshot:
+    return replace(snapshot, policies={"relevance": "quick"})
+
+
+def at_the_rollout() -> Tutor:
+    tutor = at_the_drills()
+    tutor.see(with_policy(ALONE))
+    return tutor
+
+
+def test_with_rollouts_there_are_five_stations() -> None:
+    tutor = at_the_rollout()
+    assert tutor.text.startswith('tutor 3/5  Press ! and choose a drill: "collapsed version"')
+    tutor.drills = False
+    assert tutor.stations == 3
+    assert tutor.text.startswith("tutor 3/3  3, R")
+
+
+def test_a_rollout_that_a_guard_took_back_is_done_when_nobody_reaches_it() -> None:
+    tutor = at_the_rollout()
+    assert tutor.see(rolled("waiting"))
+    assert tutor.text == "tutor 3/5  now take a sip of tea: nobody has to do anything"
+    assert not tutor.see(rolled("waiting"))
+    assert not tutor.see(rolled("going back")), "not back yet"
+    assert not tutor.see(rolled("reverted", guards=())), "somebody took it back by hand"
+    still = rolled("reverted")
+    reached = replace(still.status.endpoints[0], variants=(variant("3", 10_000, 9800, 500), variant("5", 0, 200, 500)))
+    assert not tutor.see(replace(still, status=replace(still.status, endpoints=(reached,)))), "it still gets requests"
+    assert tutor.see(rolled("reverted"))
+    assert tutor.just_done.startswith("3/5 done. caught after 14 s and 61 requests, by itself")
+    assert tutor.text.startswith('tutor 4/5  Press ! and choose "broken language"')
+
+
+def test_with_rollouts_a_drill_that_only_deploys_is_caught_by_its_alarm() -> None:
+    tutor = at_the_rollout()
+    assert tutor.see(with_policy(caught("identical")))
+    assert tutor.see(with_policy(caught("identical")))
+    assert tutor.just_done.startswith("3/5 done. caught after 14 s and 61 predictions")
+
+
+def a_good_one(stage: int, **given: Any) -> Snapshot:
+    return rolled("waiting", stage=stage, variant="v4", guards=(), why="", **given)
+
+
+def at_the_window(opened: datetime, left: Any = None) -> Tutor:
+    tutor = Tutor(opened, left)
+    tutor.drills = True
+    return tutor
+
+
+def test_the_console_is_only_a_window_when_it_went_on_without_one() -> None:
+    tutor = at_the_rollout()
+    tutor.see(rolled("waiting"))
+    tutor.see(rolled("reverted"))
+    assert tutor.see(with_policy(caught("errors", number=2, slices=("language=de",), errors=0.02)))
+    assert tutor.text.startswith("tutor 5/5  A good one now")
+    assert not tutor.see(with_policy(ALONE))
+    assert tutor.see(a_good_one(1))
+    assert "q leaves" in tutor.text
+    assert not tutor.see(a_good_one(2)), "it was watched: that proves nothing"
+    left = tutor.leaves(a_good_one(2))
+    assert left is not None
+    assert left.stages == {"r1": 2}
+    again = at_the_window(NOW, left)
+    assert not again.see(a_good_one(2))
+    assert again.text.startswith("tutor 5/5  q leaves")
+    assert again.see(a_good_one(3))
+    assert again.just_done.startswith("5/5 done. it went on without you, to 50 %")
+    assert again.done
+    assert again.leaves(a_good_one(3)) is None
+
+
+def test_a_rollout_that_was_begun_after_the_console_opened_is_no_proof() -> None:
+    tutor = at_the_rollout()
+    again = at_the_window(NOW, Left(len(_STEPS) - 1, {"r1": 1}))
+    assert not again.see(a_good_one(3, started=NOW + timedelta(seconds=1)))
+    assert tutor.leaves(ALONE) is None, "only the last station is about leaving"
+
+
+def test_the_place_is_found_again(tmp_path: Path) -> None:
+    place = TutorPlace(tmp_path, "anna")
+    assert not place.tutor("staging", NOW).text.startswith("tutor 5")
+    place.keep("staging", Left(len(_STEPS) - 1, {"r1": 2}))
+    assert "q leaves" in with_rollouts_seen(TutorPlace(tmp_path, "anna").tutor("staging", NOW)).text
+    assert "q leaves" not in with_rollouts_seen(TutorPlace(tmp_path, "anna").tutor("production", NOW)).text
+    assert "q leaves" not in with_rollouts_seen(TutorPlace(tmp_path, "tomek").tutor("staging", NOW)).text
+    place.keep("staging", None)
+    assert list(tmp_path.iterdir()) == []
+    TutorPlace(tmp_path, "anna", writes=False).keep("staging", Left(len(_STEPS) - 1, {}))
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "tutor-anna.json").write_text("{")
+    assert "q leaves" not in with_rollouts_seen(TutorPlace(tmp_path, "anna").tutor("staging", NOW)).text
+
+
+def with_rollouts_seen(tutor: Tutor) -> Tutor:
+    tutor.see(with_policy(ALONE))
+    return tutor

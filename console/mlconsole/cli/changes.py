@@ -59,7 +59,7 @@ def carry_out(run: Run, plan: Plan) -> None:
         lost_output(error)
         raise UsageError(f"The plan can't be shown: {error.strerror}. Nothing was changed.", next="Let its output go somewhere.") from error
     with stoppable() as stop:
-        outcome = changing.run(run.session, plan, stop=stop)
+        outcome = changing.run(run.session, plan, stop=stop, supersedes=run.shared.supersede)
         stop.over = True
         finish(run, outcome, advice=_next(run, plan))
 

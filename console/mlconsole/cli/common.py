@@ -47,6 +47,7 @@ class Shared:
     yes: bool = False
     confirm: str | None = None
     reason: str = ""
+    supersede: str = ""
 
 
 class Run:
@@ -251,6 +252,9 @@ _CHANGING = {
     "yes": Annotated[bool, typer.Option("--yes", "-y", help="Say yes to all that wants no name typed.")],
     "confirm": Annotated[str | None, typer.Option("--confirm", metavar="NAME", help="The name that the plan wants typed.")],
     "reason": Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the history.")],
+    "supersede": Annotated[
+        str, typer.Option("--supersede", metavar="ROLLOUT", help="The rollout that this takes the place of.", hidden=True)
+    ],
 }
 _ALL = {**_READING, **_CHANGING}
 _AT_ROOT = frozenset({"workspace", "env", "json", "read_only"})
@@ -326,7 +330,7 @@ def _parameters(options: Mapping[str, Any], *, hidden: Collection[str] = ()) -> 
     for key, annotation in options.items():
         kind, option = get_args(annotation)
         option = copy(option)
-        option.hidden = key in hidden
+        option.hidden = option.hidden or key in hidden
         declared = Annotated[kind, option]  # type: ignore[valid-type]
         found.append(inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=getattr(_DEFAULTS, key), annotation=declared))
     return found

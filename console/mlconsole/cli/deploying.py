@@ -122,7 +122,7 @@ def add(app: typer.Typer) -> None:
             str, typer.Option("--until", metavar="STATE", help="`approved`, for a request; a rollout's state, for a rollout.")
         ] = "",
     ) -> None:
-        """Wait until a change is over, a request is approved, or a rollout is in a state.
+        """Wait for a change, an approval, or a rollout.
 
         Exit 0 when it stands, 1 when it went back, 7 when a request was rejected, 8 when the time ran out.
         """

@@ -9,6 +9,7 @@ from mlconsole.core.live import Transition, VariantState, fingerprint
 from mlconsole.core.operations import Cause, Operation, OperationState, Wanted
 from mlconsole.core.plans import Plan
 from mlconsole.core.releases import ReleaseKind, describe_content
+from mlconsole.core.rollouts import CONTROLS, Control, RolloutState
 from mlconsole.core.text import did_you_mean, duration
 from mlconsole.engine import approving
 from mlconsole.engine.access import Deed
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from mlconsole.core.operations import Lease
     from mlconsole.engine.session import Session
     from mlconsole.registry import Permit
+
+_PAUSES = 10.0
+"""Seconds that a rollout's driver gets to pause; one that gives no sign of life for so long does not drive any more."""
 
 _DEEDS = {ReleaseKind.REVERT: Deed.GO_BACK, ReleaseKind.REMOVE: Deed.REMOVE, ReleaseKind.DELETE: Deed.REMOVE}
 
@@ -81,6 +85,8 @@ def run(session: Session, plan: Plan, *, stop: Stop | None = None, rollout: str 
         _check_state(session, plan)
         permit = approving.permit(session, plan)
     began = session.clock.elapsed()
+    if not rollout and not supersedes and plan.kind is ReleaseKind.TRAFFIC:
+        _pause_rollout(session, plan)
     lease = session.registry.take_lease(
         plan.environment, plan.scope, session.actor, plan.id, purpose=f"{plan.kind} {plan.endpoint}", seconds=LEASE_SECONDS
     )
@@ -91,6 +97,21 @@ def run(session: Session, plan: Plan, *, stop: Stop | None = None, rollout: str 
         raise
     ended = Drive(session, operation, lease, stop or Stop()).run()
     return outcome(ended, session.clock.elapsed() - began)
+
+
+def _pause_rollout(session: Session, plan: Plan) -> None:
+    """Who moves the slider of an endpoint that is in a rollout pauses that: its driver obeys within a second, and the journal says so."""
+    claim = session.registry.claim(plan.environment, plan.endpoint)
+    if claim is None or Control.PAUSE not in CONTROLS[claim.state]:
+        return
+    session.registry.ask_control(claim.id, Control.PAUSE, session.actor, f"the slider was moved (change {plan.id})")
+    session.tell("note", f"the rollout of {plan.endpoint} is paused by this; it goes on with: mlconsole rollout resume {plan.endpoint}")
+    began = session.clock.elapsed()
+    while session.clock.elapsed() - began < _PAUSES:
+        now = session.registry.claim(plan.environment, plan.endpoint)
+        if now is None or now.state is RolloutState.PAUSED:
+            return
+        session.clock.sleep(0.1)
 
 
 def apply(session: Session, plan_id: str) -> Plan:

@@ -159,7 +159,10 @@ class Conductor:
         for asked in self._registry.controls(self._id):
             now, former = self._session.clock.now(), rollout.state
             try:
-                rollout = controlled(rollout, asked.control, asked.actor, asked.reason, now)
+                before, rollout = rollout, controlled(rollout, asked.control, asked.actor, asked.reason, now)
+                if asked.control is Control.RESUME and rollout.state is not RolloutState.SHIFTING and not self._stands(rollout):
+                    # Somebody moved the slider meanwhile: its own stage is made anew, and measured from then on.
+                    rollout = advanced(before, RolloutState.SHIFTING, now, why=rollout.why)
             except MLConsoleError as error:
                 self._registry.note_rollout(self._id, self._token, "refused", f"{asked.control}: {error.message}")
             else:
@@ -169,6 +172,11 @@ class Conductor:
             if not rollout.state.terminal:
                 self._registry.control_done(asked.seq, self._token)
         return rollout
+
+    def _stands(self, rollout: Rollout) -> bool:
+        """Whether the live release is what the present stage wants."""
+        recorded = self._registry.live_release(rollout.environment, rollout.endpoint)
+        return recorded is not None and recorded.release.content == rollout.present.content
 
     def _step(self, rollout: Rollout) -> Rollout:
         match rollout.state:

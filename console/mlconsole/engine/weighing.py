@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from mlconsole.core.traffic import WHOLE
 from mlconsole.core.triage import title
 from mlconsole.core.verdicts import Verdict
 from mlconsole.engine.evidencing import Gathering
+from mlconsole.engine.ingesting import Ingest
 from mlconsole.engine.remembering import Memory
 from mlconsole.plugin.errors import MLConsoleError, StillRunning
 
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 
 _ASKED = 30.0
 """Seconds between two times that golden queries are asked, or an action is run, for a guard."""
+
+_READING = 0.5
+"""Seconds that a look waits for predictions to be read."""
 
 _FRESH = 30.0
 """A probe's sighting that is older tells nothing of now (s), unless it looks more seldom than that."""
@@ -55,6 +61,8 @@ class Weighing:
         self._session = session
         self._memory = Memory(session)
         self._gathering = Gathering(session, self._memory)
+        self._ingest = Ingest(session)
+        self._reading: threading.Thread | None = None
         self._asked: dict[str, tuple[float, int, GuardResult]] = {}
         self._runs: dict[str, tuple[int, str]] = {}
         """Guard → the stage for which its action runs, and that run's id."""
@@ -63,6 +71,7 @@ class Weighing:
         """What there is to be said of the present stage now."""
         session = self._session
         now = session.clock.now().timestamp()
+        self._read()
         self._gathering.refresh()
         self._memory.refresh()
         evidence = self._gathering.evidence(rollout.endpoint, rollout.present.content, (), {})
@@ -98,9 +107,22 @@ class Weighing:
 
     def last_new(self, rollout: Rollout) -> float | None:
         """When the newest request of the new variant began (epoch s); no guard is asked for that."""
+        self._read()
         self._gathering.refresh()
         self._memory.refresh()
         return self._last_new(rollout, self._gathering.evidence(rollout.endpoint, None, (), {}).windows)
+
+    def _read(self) -> None:
+        """Read on what was predicted: what decides does not wait until somebody looks at health. A source that hangs is not waited for."""
+
+        def read() -> None:
+            with suppress(MLConsoleError):  # health says so, and what is not known passes no guard
+                self._ingest.run()
+
+        if self._reading is None or not self._reading.is_alive():
+            self._reading = threading.Thread(target=read, daemon=True, name="predictions")
+            self._reading.start()
+        self._reading.join(_READING)
 
     def _last_new(self, rollout: Rollout, windows: Mapping[Key, Mapping[int, Summary]]) -> float | None:
         mine = windows.get(Key(rollout.endpoint, rollout.variant, False, ""), {})

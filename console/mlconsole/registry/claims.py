@@ -115,8 +115,8 @@ def admit(session: Session, plan: Plan, actor: Actor, now: datetime, *, rollout:
     """Whether the endpoint's claim lets this change begin, and what becomes of the rollout by it.
 
     Its own stages begin with the newest driver's token, in a state in which that is its turn. A revert always may: to the rollout's own
-    revert target it makes the rollout go back (whoever drives it sees that to its end), to another release it takes its place. What
-    `supersedes` it ends it.
+    revert target it makes the rollout go back (whoever drives it sees that to its end), to another release it takes its place. While it is
+    paused shares may be moved. What `supersedes` it ends it.
 
     Raises:
         Conflict: it does not; who has it.
@@ -138,6 +138,9 @@ def admit(session: Session, plan: Plan, actor: Actor, now: datetime, *, rollout:
         note_rollout(session, row.id, now, RolloutState.GOING_BACK, f"asked by {who}", f"back:{plan.id}")
     elif back or supersedes:
         supersede(session, row, who, now, plan.id)
+    elif plan.kind is ReleaseKind.TRAFFIC and claim.state is RolloutState.PAUSED:
+        # Somebody moves the slider (trap 21): the rollout holds, and when it goes on it makes its own stage anew.
+        note_rollout(session, row.id, now, "slider", f"{who}; it goes on with its own stage when it is resumed", f"slider:{plan.id}")
     else:
         raise claimed(claim, now)
 

@@ -80,7 +80,7 @@ def render(view: CanaryView, snapshot: Snapshot, endpoint: EndpointView, one: Ro
         Box("guards", 3, min(2 + max(1, len(rows)), room // 2) if not going else 0, 0),
         Box("why", 3, 1 + len(why) if why else 0, 1),
         Box("shadow", 2, 2 if one.shadow_told and not going else 0, 3),
-        Box("going", 3, 2 + len(steps) if going else 0, 1),
+        Box("going", 3, 2 + len(steps) if going else 0, 0, eager=True),
         Box("events", 3, min(8, 2 + len(one.events)) if not going else 0, 2),
     ]
     given = shared_out(room, boxes, "going" if going else "guards" if len(rows) + 2 > room // 2 else "events")

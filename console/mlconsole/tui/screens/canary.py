@@ -50,14 +50,14 @@ class CanaryView(StagingView):
         "raw",
         "as_for_all",
         "pause",
+        "keep_old",
+        "roll_forward",
         "go_back",
         "traffic",
         "next_stage",
         "evidence",
         "rollout",
         "deploy",
-        "roll_forward",
-        "keep_old",
     )
     help_text = "What each variant gets. Slide it, then T plans all that is staged: what one gains the stable one loses."
 
