@@ -61,6 +61,7 @@ _OVER = 240.0
 
 _POLICIES = """
   bench: {stages: [30, 100], wait: 5, evidence: 60, bake: 10, guards: {errors: , identical: , latency: , answers in every slice: }}
+  killed: {stages: [30, 100], wait: 3, evidence: 30, bake: 3, guards: {errors: {by_slice: false}, identical: {by_slice: false}}}
 """
 _BAD = ("5", "6", "7")
 
@@ -131,8 +132,8 @@ class _Guardian:
                 self._process.kill()
 
 
-def _begin(session: Session, version: str) -> Rollout:
-    plan = rolling.plan_rollout(session, ENDPOINT, version, policy="bench", break_glass="a measurement")
+def _begin(session: Session, version: str, policy: str = "bench") -> Rollout:
+    plan = rolling.plan_rollout(session, ENDPOINT, version, policy=policy, break_glass="a measurement")
     return rolling.find(session, rolling.begin(session, plan).id)
 
 
@@ -228,7 +229,7 @@ def _killed(made: House, times: int, say: Say) -> Iterator[Figure]:
         version = "4" if turn % 2 == 0 else "5"
         say(f"kill -9 of the guardian, rollout {turn + 1} of {times} on real servers")
         with _guardian(made) as keeper:
-            begun = _begin(session, version)
+            begun = _begin(session, version, "killed")
             for _ in range(dice.choice((1, 1, 2))):
                 time.sleep(dice.uniform(0.2, 20.0))
                 keeper.kill()

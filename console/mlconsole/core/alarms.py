@@ -84,9 +84,7 @@ class Alarm:
     def worst(self) -> Finding:
         """The finding that names it: of those that are found still, the one that people have to hear of first."""
         latest = max(one.seen for one in self.findings)
-        return min(
-            self.findings, key=lambda one: (one.well, latest - one.seen > _JUST_NOW, _ORDER[one.question], one.since, one.endpoint)
-        )
+        return min(self.findings, key=lambda one: (one.well, latest - one.seen > _JUST_NOW, _ORDER[one.question], one.since, one.endpoint))
 
     @property
     def endpoints(self) -> tuple[str, ...]:
