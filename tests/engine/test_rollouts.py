@@ -18,7 +18,7 @@ from engine.kit import deploy, revert, shift
 from engine.rollout_kit import NAME, Died, World, at_write, breaks, copied_world, gone, once, reached, whole, world
 from mlconsole.core.errors import UsageError
 from mlconsole.core.rollouts import Control, RolloutState
-from mlconsole.engine import conducting, rolling
+from mlconsole.engine import changing, conducting, planning, rolling
 from mlconsole.engine.conducting import Conductor
 from mlconsole.plugin.errors import Conflict, Locked, NotAllowed, UnknownName
 from mlconsole.plugin.simulator import Fault, FaultKind
@@ -192,6 +192,25 @@ def test_paused_it_never_promotes_and_still_goes_back(made: World) -> None:
     assert ended is not None
     assert ended.state is RolloutState.REVERTED
     assert "STAGING relevance v4: the rollout is paused" in [row.notice.title for row in made.notices()]
+    whole(made)
+
+
+def test_a_moved_slider_pauses_it_and_resumed_it_makes_its_own_stage_anew(made: World) -> None:
+    made.begin()
+    held(made, 20)
+    made.ask("pause")
+    held(made, 5)
+    session = made.session()
+    outcome = changing.run(session, planning.plan_traffic(session, NAME, {"v4": 3000}, reason="by hand"))
+    assert outcome.done
+    assert made.share() == 30.0
+    assert made.rollout().state is RolloutState.PAUSED
+    assert "slider" in made.kinds()
+    made.ask("resume")
+    ended = made.drive(seconds=600)
+    assert ended is not None
+    assert ended.state is RolloutState.DONE
+    assert made.share() == 100.0
     whole(made)
 
 
