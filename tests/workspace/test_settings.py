@@ -206,7 +206,8 @@ def test_a_control_sequence_in_a_description_is_data(tmp_path: Path) -> None:
 def test_the_schema_comes_from_the_same_declarations() -> None:
     found: Any = schema([LOCAL])
     json.dumps(found)
-    assert set(found["properties"]) == {"workspace", "default_environment", "environments", "models", "endpoints", "actions", "policies"}
+    groups = {"environments", "models", "endpoints", "actions", "policies", "observations"}
+    assert set(found["properties"]) == {"workspace", "default_environment", *groups}
     assert found["required"] == ["workspace", "environments"]
     environment = found["properties"]["environments"]["additionalProperties"]
     assert set(environment["properties"]) >= {"production", "read_only", "serving", "traffic", "predictions", "options"}
@@ -303,3 +304,12 @@ def test_what_is_valid_is_read_as_it_was_written(data: st.DataObject) -> None:
         name for name, model in models.items() if "golden" in model
     }
     assert [workspace.endpoint_for(name) for name in models] == list(models)
+
+
+def test_how_much_is_kept(tmp_path: Path) -> None:
+    kept = load(write(tmp_path, BASE + "observations: {days: 1.5, gigabytes: 0.5}\n"))
+    assert (kept.keep_days, kept.keep_bytes) == (1.5, 1 << 29)
+    usual = load(write(tmp_path, BASE))
+    assert (usual.keep_days, usual.keep_bytes) == (7.0, 2 << 30)
+    with pytest.raises(InvalidFile, match=r"observations\.days"):
+        load(write(tmp_path, BASE + "observations: {days: 0}\n"))

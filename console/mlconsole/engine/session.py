@@ -95,7 +95,13 @@ class Session:
         """The workspace's store of predictions; nothing is written to it in a read-only session."""
         from mlconsole.observations import open_store
 
-        return open_store(self.workspace.root / ".mlconsole" / "observations.db", clock=self.clock, read_only=self.read_only)
+        return open_store(
+            self.workspace.root / ".mlconsole" / "observations.db",
+            clock=self.clock,
+            read_only=self.read_only,
+            keep_days=self.workspace.keep_days,
+            keep_bytes=self.workspace.keep_bytes,
+        )
 
     def close(self) -> None:
         """Give the connections of registry and observations back, where they were opened."""

@@ -271,6 +271,15 @@ WORKSPACE = (
     Option("endpoints", Kind.MAP, "name → which model it serves", of=Option("", Kind.GROUP, "an endpoint", fields=ENDPOINT)),
     Option("actions", Kind.MAP, "name → what can be done by hand, or as a repair", of=Option("", Kind.GROUP, "an action", fields=ACTION)),
     Option("policies", Kind.MAP, "name → how a rollout goes", of=Option("", Kind.GROUP, "a policy", fields=POLICY)),
+    Option(
+        "observations",
+        Kind.GROUP,
+        "how much of what was predicted is kept in .mlconsole/observations.db",
+        fields=(
+            Option("days", Kind.NUMBER, "raw predictions are kept for so many days", 7, minimum=0.1, maximum=366),
+            Option("gigabytes", Kind.NUMBER, "and for as long as they fit; then the oldest hours go", 2, minimum=0.05, maximum=1000),
+        ),
+    ),
 )
 
 _NAMES = {"pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$"}

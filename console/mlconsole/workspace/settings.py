@@ -135,6 +135,10 @@ class Workspace:
     endpoints: Mapping[str, Endpoint]
     """Those that the file declares, then those of its models."""
     actions: Mapping[str, ActionSettings] = field(default_factory=dict)
+    keep_days: float = 7.0
+    """Raw predictions are kept for so many days,"""
+    keep_bytes: int = 2 << 30
+    """and for as long as they fit into so many bytes."""
     policies: Mapping[str, Policy] = field(default_factory=lambda: {CAREFUL.name: CAREFUL, BLUE_GREEN.name: BLUE_GREEN})
     """Those that the file declares, and the ones that are always there."""
 
@@ -217,7 +221,20 @@ def load(path: Path) -> Workspace:
         problems.add(at, f'default_environment "{shown(default)}" is none of the environments.', meant=default, known=environments)
     models = {name: _model(name, given, root, node, environments, endpoints, problems) for name, given in values["models"].items()}
     problems.raise_first()
-    return Workspace(values["workspace"], root, file, default, environments, models, endpoints, actions, policies)
+    kept = values["observations"] or {}
+    return Workspace(
+        name=values["workspace"],
+        root=root,
+        file=file,
+        default_environment=default,
+        environments=environments,
+        models=models,
+        endpoints=endpoints,
+        actions=actions,
+        keep_days=float(kept.get("days", 7)),
+        keep_bytes=int(float(kept.get("gigabytes", 2)) * (1 << 30)),
+        policies=policies,
+    )
 
 
 def options_for(environment: Environment, plugin: Plugin) -> Mapping[str, Json]:
