@@ -89,6 +89,7 @@ _ALL = (
     Action("evidence", "E", "evidence", "let the rollout's shadow evidence count", group=Group.FORWARD),
     Action("roll_forward", "", "roll forward", "all of the traffic to the new variant now: asks why", group=Group.FORWARD),
     Action("keep_old", "", "keep the old one", "the rollout takes nothing away after its bake", group=Group.BACK),
+    Action("approve", "A", "approve", "read what a colleague asks for, and approve or reject it", group=Group.FORWARD, everywhere=True),
     Action("register", "G", "register", "register a version", group=Group.FORWARD),
     Action("keep", "K", "keep", "keep what is live, as a release of ours", group=Group.FORWARD),
     Action("fix", "F", "fix", "run the action that mends it: shown first", group=Group.FORWARD),

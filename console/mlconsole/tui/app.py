@@ -91,6 +91,12 @@ class ConsoleApp(Keys):
 
     act_command = act_palette
 
+    def act_approve(self) -> None:
+        """What colleagues ask for."""
+        from mlconsole.tui.approving import open_requests
+
+        open_requests(self)
+
     def act_help(self) -> None:
         """What the keys do here."""
         from mlconsole.tui.palette import open_help
