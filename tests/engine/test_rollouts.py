@@ -415,6 +415,7 @@ def test_shadow_first_and_its_evidence_counts_when_somebody_says_so(made: World)
     traffic = made.content().traffic
     assert traffic is not None
     assert traffic.shadow is None, "trap 16: no mirror is left behind"
+    assert "pairs" in rolling.view_of(made.session(), ended).shadow_told, "what the shadow said stays to be read"
     whole(made)
 
 

@@ -341,7 +341,7 @@ def view_of(session: Session, rollout: Rollout) -> RolloutView:
         driver=neutralise(f"{driver.holder} (pid {driver.pid})") if driver is not None and driver.alive else "",
         attended=rollout.attended,
         stops_old=rollout.policy.stop_old and not rollout.keep_old,
-        shadow_told="",
+        shadow_told=neutralise(str(_last_seen(session, rollout).get("shadow", ""))),
         shadow_counts=rollout.shadow_counts,
         events=tuple((one.at, neutralise(one.text)) for one in session.registry.rollout_events(rollout.id)),
         release=rollout.release,
@@ -372,6 +372,8 @@ def write_seen(session: Session, rollout: Rollout, weighed: Weighed, decision: D
         "stage": rollout.stage,
         "attempt": rollout.attempt,
         "at": now.isoformat(),
+        # What the shadow said stays to be read in the stages after it.
+        "shadow": weighed.shadow or _last_seen(session, rollout).get("shadow", ""),
         "why": neutralise(decision.why),
         "waits_for": [neutralise(line) for line in decision.waits_for],
         "ends": [time.ends.isoformat() if time.ends else None for time in times],
@@ -395,12 +397,18 @@ def write_seen(session: Session, rollout: Rollout, weighed: Weighed, decision: D
     beside.replace(path)
 
 
-def _read_seen(session: Session, rollout: Rollout) -> dict[str, Any]:
+def _last_seen(session: Session, rollout: Rollout) -> dict[str, Any]:
+    """What was left last, in whatever stage."""
     try:
         body = json.loads(_seen_path(session, rollout).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    if not isinstance(body, dict) or (body.get("stage") != rollout.stage and not rollout.state.terminal):
+    return body if isinstance(body, dict) else {}
+
+
+def _read_seen(session: Session, rollout: Rollout) -> dict[str, Any]:
+    body = _last_seen(session, rollout)
+    if not body or (body.get("stage") != rollout.stage and not rollout.state.terminal):
         return {}
     for one in body.get("guards", ()):
         one["pooled"] = tuple(one.get("pooled", ()))

@@ -18,9 +18,12 @@ from mlconsole.core.text import neutralise
 from mlconsole.core.traffic import WHOLE
 from mlconsole.core.triage import title
 from mlconsole.core.verdicts import Verdict
+from mlconsole.core.wording import count, percent
 from mlconsole.engine.evidencing import Gathering
 from mlconsole.engine.ingesting import Ingest
+from mlconsole.engine.pairing import Pairing
 from mlconsole.engine.remembering import Memory
+from mlconsole.engine.views import PairsView
 from mlconsole.plugin.errors import MLConsoleError, StillRunning
 
 if TYPE_CHECKING:
@@ -52,6 +55,8 @@ class Weighed:
     """Requests a second by slice, `""`: all; of the last ten minutes."""
     last_new: float | None
     """When the newest request of the new variant began (epoch s)."""
+    shadow: str = ""
+    """In the shadow stage: what the pairs say so far."""
 
 
 class Weighing:
@@ -61,7 +66,7 @@ class Weighing:
         self._session = session
         self._memory = Memory(session)
         self._gathering = Gathering(session, self._memory)
-        self._ingest = Ingest(session)
+        self._ingest, self._pairing = Ingest(session), Pairing(session)
         self._reading: threading.Thread | None = None
         self._asked: dict[str, tuple[float, int, GuardResult]] = {}
         self._runs: dict[str, tuple[int, str]] = {}
@@ -103,6 +108,7 @@ class Weighing:
             rates.get("", 0.0) * silent if silent else None,
             rates,
             self._last_new(rollout, windows),
+            _pairs_told(self._pairing.look(rollout.endpoint, rollout.present.content)) if rollout.present.shadow else "",
         )
 
     def last_new(self, rollout: Rollout) -> float | None:
@@ -238,6 +244,20 @@ class Weighing:
             return action_result(rule, Verdict.ERROR, error.message)
         self._runs.pop(rule.name, None)
         return action_result(rule, Verdict.PASS if run.state == "done" else Verdict.FAIL, run.told)
+
+
+def _pairs_told(pairs: PairsView | None) -> str:
+    """`13 860 pairs, 97.1 % within 0.05 · flips over threshold de 0.2 % pl 0.9 % · 3 ms slower`."""
+    if pairs is None or not pairs.n:
+        return ""
+    told = [f"{count(pairs.n)} pairs" + (f", {percent(pairs.agree)} within {pairs.tolerance:g}" if pairs.agree is not None else "")]
+    flips = [f"{name.partition('=')[2]} {percent(flips / n)}" for name, (flips, n) in pairs.flips.items() if name and n]
+    told += [f"flips over threshold {'  '.join(flips)}"] if flips else []
+    if pairs.slower_ms is not None and abs(pairs.slower_ms) >= 1:
+        told.append(f"{abs(pairs.slower_ms):.0f} ms {'slower' if pairs.slower_ms > 0 else 'faster'}")
+    told += [f"{count(pairs.failed)} copies failed"] if pairs.failed else []
+    told += [f"{count(pairs.unpaired)} unpaired"] if pairs.unpaired else []
+    return neutralise(" · ".join(told))
 
 
 def _about(variants: tuple[str, ...], rollout: Rollout) -> bool:
