@@ -73,6 +73,11 @@ def drill(name: str) -> str:
         version = BROKEN[name]
         deploy(version, name)
         return f"v{version} has all of the traffic"
+    if name == "collapsed-rollout":
+        version = BROKEN["collapsed-version"]
+        rollout = ("--policy", "quick", "--break-glass", f"drill: {name}", "--yes")
+        mlconsole("rollout", "start", f"{ENDPOINT}@{version}", *rollout)
+        return f"a rollout of v{version} has begun; nobody has to do anything"
     if name == "emptied-redis":
         deploy(LEGACY, name)
         act("service-empty", service=REDIS)
@@ -85,7 +90,7 @@ def drill(name: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", choices=[*BROKEN, "emptied-redis", "end"])
+    parser.add_argument("name", choices=[*BROKEN, "collapsed-rollout", "emptied-redis", "end"])
     print(drill(parser.parse_args().name))
 
 

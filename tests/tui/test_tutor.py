@@ -197,7 +197,7 @@ def at_the_rollout() -> Tutor:
 
 def test_with_rollouts_there_are_five_stations() -> None:
     tutor = at_the_rollout()
-    assert tutor.text.startswith('tutor 3/5  Press ! and choose a drill: "collapsed version"')
+    assert tutor.text.startswith('tutor 3/5  Press ! and choose a drill: "collapsed rollout"')
     tutor.drills = False
     assert tutor.stations == 3
     assert tutor.text.startswith("tutor 3/3  3, R")

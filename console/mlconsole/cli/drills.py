@@ -12,6 +12,7 @@ from mlconsole.core.text import did_you_mean
 from mlconsole.plugin.errors import UsageError
 
 DRILLS: Mapping[str, tuple[str, str]] = {
+    "collapsed-rollout": ("v5 begins at 10 % by the policy quick", "a guard takes it back by itself; make tea"),
     "collapsed-version": ("v5 answers every event alike, with 200", "identical predictions; errors stay at 0 %"),
     "broken-language": ("v6 refuses every German event", "errors in de 100 %; of all requests that is 2 %"),
     "silent-language": ("no German event comes any more", "de fell silent; nothing fails at all"),

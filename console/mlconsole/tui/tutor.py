@@ -243,7 +243,7 @@ _STEPS = (
         _DRILLS,
         instead=_ROLLOUTS,
     ),
-    _Step("collapsed", 'Press ! and choose a drill: "collapsed version"; then 3, and hands off', Tutor._rolling, _DRILLS | _ROLLOUTS),
+    _Step("collapsed", 'Press ! and choose a drill: "collapsed rollout"; then 3, and hands off', Tutor._rolling, _DRILLS | _ROLLOUTS),
     _Step("collapsed", "now take a sip of tea: nobody has to do anything", Tutor._caught_alone, _DRILLS | _ROLLOUTS),
     _Step("language", 'Press ! and choose "broken language"; then 5: see which part of it fails', Tutor._language, _DRILLS),
     _Step("window", "A good one now (after the drill end): 3, R, choose relevance@4, then y", Tutor._begun, _DRILLS | _ROLLOUTS),
