@@ -66,7 +66,10 @@ def observed(terminal: Terminal, seconds: float = 30.0) -> float:
 
 def shift(terminal: Terminal, seconds: float = 30.0) -> int:
     """One step to the right, then the plan of what is staged; the number of its release. The console shows Canary."""
+    # On a slow line the cursor of the screen before is still to be seen for a moment: it would be taken for this one's.
+    terminal.settle(terminal.patience, 4.0)
     to_row(terminal, "v4", seconds)
+    terminal.settle(terminal.patience, 4.0)
     terminal.press("right")
     terminal.until("staged", "15 %", seconds=seconds)
     terminal.press("T")

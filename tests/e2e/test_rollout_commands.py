@@ -147,7 +147,7 @@ def test_it_is_steered_and_taken_back(guarded: Simulated) -> None:
         assert max(map(len, told.splitlines())) < 250
         again = guarded.run("rollout", "start", "relevance@5", "--yes", code=5)
         assert "is in a rollout already (v4 at 10 %" in again.err
-        assert "is in a rollout" in guarded.run("traffic", "set", "relevance", "v4=50", "--yes", code=5).err
+        assert "is in a rollout" in guarded.run("deploy", "relevance@5", "--yes", code=5).err
         timed_out = guarded.run("rollout", "wait", name, "--until", "done", "--timeout", "1", code=8)
         assert "The rollout of relevance is waiting (10 %) after 1 s." in timed_out.err
         assert 'A rollout is never "donne". Did you mean done?' in guarded.refused("rollout", "wait", name, "--until", "donne")
