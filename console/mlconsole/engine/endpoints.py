@@ -83,9 +83,6 @@ def overview(
 
 def whole(session: Session) -> StatusView:
     """`overview` with health in it: who watches, what is wrong, and how each endpoint really does."""
-    from mlconsole.engine.combining import with_health
-    from mlconsole.engine.health import HealthWatch
-
     looked = look(session, [row.name for row in session.registry.endpoints(session.environment.name)])
     status = overview(session, looked=looked)
     if "predictions" not in session.environment.roles and not session.environment.probes:
@@ -95,6 +92,10 @@ def whole(session: Session) -> StatusView:
         from mlconsole.engine.healthviews import watcher_view
 
         return replace(status, watcher=watcher_view(session.registry.watcher(session.environment.name)))
+    # All that judges is imported only where something is to be judged: a script that asks for the state waits for it otherwise.
+    from mlconsole.engine.combining import with_health
+    from mlconsole.engine.health import HealthWatch
+
     live = {name: there for name, there in looked.live.items() if isinstance(there, Live)}
     return with_health(status, HealthWatch(session).look(live))
 

@@ -37,10 +37,13 @@ _MANY = 500
 _PATIENCE = 3.0
 """Seconds that a look waits for any endpoint: one that hangs must not hold up the rows of the others."""
 
+_LONG_STILL = 10
+"""Looks in a row that found nothing new, after which health is asked for half as often again."""
+
 _KEEP = 3.0
 """Seconds between two snapshots on disk while only figures move."""
 
-_QUIET_HEALTH = 5.0
+_QUIET_HEALTH = 10.0
 """Seconds between two looks at health while nothing moves: then only time itself can make something of it, as of a silence."""
 
 RATE_SECONDS = 30.0
@@ -213,7 +216,7 @@ class Watch:
         if "predictions" not in session.environment.roles and not session.environment.probes:
             return None, False
         now = session.clock.elapsed()
-        if quiet and now - self._health_looked < _QUIET_HEALTH:
+        if quiet and now - self._health_looked < _QUIET_HEALTH * (2 if self.still >= _LONG_STILL else 1):
             return self._health_view, False
         if self._health is None:
             from mlconsole.engine.health import HealthWatch
@@ -333,10 +336,21 @@ class Watch:
 
 
 def _same(before: HealthView, after: HealthView) -> bool:
-    """Whether nothing but the time and the sign of life is another one."""
-    watcher = replace(after.watcher, beat=before.watcher.beat)
-    probes = tuple(replace(one, looked=None) for one in after.probes) == tuple(replace(one, looked=None) for one in before.probes)
-    return probes and replace(after, at=before.at, watcher=watcher, probes=before.probes) == before
+    """Whether it says the same; spans of time and a probe's figures (`connected in 3 ms`) are never twice the same, and say nothing new."""
+    return _marks(before) == _marks(after)
+
+
+def _marks(view: HealthView) -> tuple[object, ...]:
+    return (
+        view.as_of,
+        [(one.endpoint, one.verdict, one.title, one.alarm, one.since, one.figures.n, one.figures.rate) for one in view.endpoints],
+        [(one.number, one.state, one.title, one.acknowledged_by, len(one.events)) for one in view.alarms],
+        [(one.name, one.ok, one.since) for one in view.probes],
+        replace(view.watcher, beat=None),
+        view.runs,
+        view.trouble,
+        view.minutes,
+    )
 
 
 def version_view(session: Session, line: models.VersionLine) -> VersionView:
