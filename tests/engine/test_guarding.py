@@ -19,8 +19,9 @@ from engine.kit import deploy, shift, until, whole
 from mlconsole.core.clock import SystemClock
 from mlconsole.core.operations import OperationState
 from mlconsole.engine import acting, guarding
+from mlconsole.engine.alarming import acknowledge, close_by_hand
 from mlconsole.engine.guarding import Guardian
-from mlconsole.engine.health import acknowledge, close_by_hand, look
+from mlconsole.engine.health import look
 from mlconsole.engine.notifying import Postman
 from mlconsole.engine.session import Session
 from mlconsole.plugin.errors import Conflict, NotAllowed

@@ -19,9 +19,11 @@ from mlconsole.core.summaries import Summary
 from mlconsole.core.text import neutralise
 from mlconsole.core.verdicts import Verdict
 from mlconsole.engine import changing, endpoints, healthviews, planning
+from mlconsole.engine.alarming import acknowledge, affected, alarm_of, alarms_of, close_by_hand
 from mlconsole.engine.backend import Backend
 from mlconsole.engine.calls import Calls
-from mlconsole.engine.health import HealthWatch, acknowledge, affected, alarm_of, alarms_of, close_by_hand, look, tail
+from mlconsole.engine.health import HealthWatch, look
+from mlconsole.engine.observing import tail
 from mlconsole.engine.views import AlarmView, HealthView, State
 from mlconsole.plugin.errors import NotAllowed, Unavailable, UnknownName, UsageError
 from mlconsole.plugin.simulator import Behaviour, Fault, FaultKind

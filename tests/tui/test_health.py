@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from mlconsole.engine import acting, snapshots
-from mlconsole.engine import health as health_engine
+from mlconsole.engine import acting, alarming, observing, snapshots
 from mlconsole.engine.views import ActionRunView, AnswerView, EndpointHealthView, FiguresView, HealthView, MarkView, SliceView, WatcherView
 from mlconsole.tui.frame import Bar
 from tui import health_kit as kit
@@ -41,8 +40,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         return ActionRunView("r7", name, "asked", "anna", kit.NOW, None, "", alarm, probe)
 
     monkeypatch.setattr(acting, "ask", ask)
-    monkeypatch.setattr(health_engine, "acknowledge", lambda session, number, text: calls.append(("acknowledge", number, text)))
-    monkeypatch.setattr(health_engine, "tail", lambda session, endpoint, limit: [f"09:14:0{place} {endpoint} 0.73" for place in range(9)])
+    monkeypatch.setattr(alarming, "acknowledge", lambda session, number, text: calls.append(("acknowledge", number, text)))
+    monkeypatch.setattr(observing, "tail", lambda session, endpoint, limit: [f"09:14:0{place} {endpoint} 0.73" for place in range(9)])
     return calls
 
 

@@ -73,7 +73,7 @@ def ack(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="What you do about it.")] = "",
 ) -> None:
     """Take an alarm: the paging stops, and everybody sees that you have it."""
-    from mlconsole.engine.health import acknowledge
+    from mlconsole.engine.alarming import acknowledge
 
     view = acknowledge(run.session, alarm, text)
     if run.json:
@@ -89,7 +89,7 @@ def close(
     reason: Annotated[str, typer.Argument(metavar="REASON", help="Why it is over though not every slice is proven.")],
 ) -> None:
     """Close an alarm by hand. It closes by itself when each slice is proven well again; this is for slices that get no traffic."""
-    from mlconsole.engine.health import close_by_hand
+    from mlconsole.engine.alarming import close_by_hand
 
     view = close_by_hand(run.session, alarm, reason)
     if run.json:
@@ -101,7 +101,7 @@ def close(
 @command(app)
 def alarm(run: Run, number: Annotated[int, typer.Argument(metavar="ALARM", help="Its number.")]) -> None:
     """One alarm in full: what, since when, what happened in it, what would help."""
-    from mlconsole.engine.health import alarm_of
+    from mlconsole.engine.alarming import alarm_of
 
     view = alarm_of(run.session, number)
     if run.json:
@@ -114,7 +114,7 @@ def alarm(run: Run, number: Annotated[int, typer.Argument(metavar="ALARM", help=
 @command(app)
 def alarms(run: Run, limit: Annotated[int, typer.Option("--limit", min=1, metavar="COUNT")] = 20) -> None:
     """Alarms, newest first: those that are open, and those that were."""
-    from mlconsole.engine.health import alarms_of
+    from mlconsole.engine.alarming import alarms_of
 
     found = alarms_of(run.session, limit=limit)
     if run.json:
@@ -138,7 +138,7 @@ def affected(
     as_csv: Annotated[bool, typer.Option("--csv", help="As CSV (also the default).")] = False,
 ) -> None:
     """The wrong predictions of an alarm, by id, to score them again."""
-    from mlconsole.engine.health import affected as of
+    from mlconsole.engine.alarming import affected as of
 
     found = of(run.session, alarm)
     if run.json and not as_csv:

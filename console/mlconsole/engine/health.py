@@ -7,31 +7,27 @@ leave writing to it and read what it wrote. The rules are in `core`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mlconsole.core.alarms import NEEDED, Alarm, AlarmState, Finding, settle
 from mlconsole.core.evidence import Evidence
 from mlconsole.core.health import Answer, EndpointHealth, Figures, Question
-from mlconsole.core.models import Json
 from mlconsole.core.questions import judge, proven
-from mlconsole.core.summaries import APPLICATION
 from mlconsole.core.text import duration
-from mlconsole.core.trends import histogram, trend, trend_begin
 from mlconsole.core.verdicts import Verdict
-from mlconsole.engine.access import Deed
 from mlconsole.engine.acting import view_of
+from mlconsole.engine.drawing import Drawing, histogram_view
 from mlconsole.engine.evidencing import HORIZON, Gathering, contents
 from mlconsole.engine.healthviews import endpoint_view, moment_of, watcher_view
 from mlconsole.engine.ingesting import Ingest, Ingested
 from mlconsole.engine.pairing import Pairing
 from mlconsole.engine.probing import Prober
 from mlconsole.engine.remembering import Memory
-from mlconsole.engine.triaging import Triaging, affected_rows
-from mlconsole.engine.views import AlarmView, EndpointHealthView, HealthView, HistogramView, MarkView, ProbeView, TrendView
-from mlconsole.plugin.errors import MLConsoleError, UnknownName
+from mlconsole.engine.triaging import Look, Triaging
+from mlconsole.engine.views import AlarmView, EndpointHealthView, HealthView, ProbeView
+from mlconsole.plugin.errors import MLConsoleError
 
 if TYPE_CHECKING:
     from mlconsole.core.live import Live
@@ -52,9 +48,6 @@ _TOLD_BY = 60.0
 _STALE_PROBE = 60.0
 """A sighting older than this, or than five intervals of its probe, tells nothing of now (s)."""
 
-_DRAWN = 5.0
-"""Seconds for which a drawn trend is kept."""
-
 _WORST = {Verdict.FAIL: 0, Verdict.NO_DATA: 2, Verdict.ERROR: 1, Verdict.INCONCLUSIVE: 3, Verdict.PASS: 4}
 
 
@@ -69,10 +62,12 @@ class HealthWatch:
         self._memory = Memory(session)
         self._gathering = Gathering(session, self._memory)
         self._triaging = Triaging(session, self._memory)
+        self._drawing = Drawing(session, self._memory, self._gathering)
+        self._ingested = Ingested(0, True)
+        """What came of the last ingest; where others watch, none is made."""
         self._unreadable: float | None = None
         """Since when predictions can't be read (elapsed)."""
         self._first = True
-        self._kept: dict[str, tuple[float, float, tuple[TrendView, ...]]] = {}
         self._reminded: set[tuple[int, str]] = set()
         """The alarms and second channels whose reminders are in the outbox."""
         self.minutes = 60.0
@@ -93,7 +88,8 @@ class HealthWatch:
         watcher = session.registry.watcher(environment)
         watched = watcher is not None and watcher.alive
         active = not session.read_only and (self._guardian or not watched)
-        ingested = self._take_in() if active else Ingested(0, True)
+        if active:
+            self._take_in()
         self._gathering.horizon = max(HORIZON, 60 * self.minutes + 600)
         self._gathering.refresh()
         self._memory.refresh()
@@ -112,23 +108,24 @@ class HealthWatch:
         for name, answers in failing.items():
             if name in judged:
                 judged[name] = _with(judged[name], answers)
+        seen = Look(probes, judged, evidence, depends)
         if active:
             paging = {name: [one for one in answers if self._pages(name, one)] for name, answers in failing.items()}
-            self._settle(paging, evidence, judged, probes, depends)
+            self._settle(paging, seen)
             self._memory.refresh()
             alarms = self._alarms()
         now = session.clock.now()
         shown = [one for one in alarms if one.closed is None or one.closed > now - _RECENT]
-        views = tuple(self._triaging.alarm_view(one, judged, evidence, probes, depends) for one in shown)
+        views = tuple(self._triaging.alarm_view(one, seen) for one in shown)
         self.view = HealthView(
             at=now,
             as_of=moment_of(self._gathering.newest()),
-            endpoints=tuple(self._endpoints(judged, evidence, alarms, found)),
+            endpoints=tuple(self._endpoints(seen, alarms, found)),
             alarms=tuple(sorted(views, key=_alarm_order)),
-            probes=tuple(self._probes(probes, depends)),
-            watcher=watcher_view(session.registry.watcher(environment)),
+            probes=tuple(self._probes(seen)),
+            watcher=watcher_view(watcher),
             runs=tuple(view_of(run) for run in self._runs() if run.ended is None or run.ended > now - _RECENT),
-            trouble=_trouble(ingested, self._gathering),
+            trouble=self._trouble(),
             minutes=self.minutes,
         )
         return self.view
@@ -152,14 +149,14 @@ class HealthWatch:
         runs = self._memory.get("runs", lambda: registry.runs(environment, limit=20))
         return registry.runs(environment, limit=20) if any(run.ended is None for run in runs) else runs
 
-    def _take_in(self) -> Ingested:
+    def _take_in(self) -> None:
         """Predictions into the store, sightings into the registry."""
         try:
-            ingested = self._ingest.run()
+            self._ingested = self._ingest.run()
         except MLConsoleError as error:
-            ingested = Ingested(0, False, (error,))
+            self._ingested = Ingested(0, False, (error,))
         elapsed = self._session.clock.elapsed()
-        if ingested.trouble:
+        if self._ingested.trouble:
             self._unreadable = elapsed if self._unreadable is None else self._unreadable
         else:
             self._unreadable = None
@@ -167,8 +164,6 @@ class HealthWatch:
         # the next time.
         self._prober.run(wait=self._first)
         self._first = False
-        self._ingested = ingested
-        return ingested
 
     def _pages(self, endpoint: str, answer: Answer) -> bool:
         settings = self._session.workspace.endpoints.get(endpoint)
@@ -207,29 +202,22 @@ class HealthWatch:
             failing.setdefault("", []).append(answer)
         return failing
 
-    def _settle(
-        self,
-        failing: Mapping[str, Sequence[Answer]],
-        evidence: Mapping[str, Evidence],
-        judged: Mapping[str, EndpointHealth],
-        probes: Sequence[ProbeRow],
-        depends: Mapping[str, Sequence[str]],
-    ) -> None:
+    def _settle(self, failing: Mapping[str, Sequence[Answer]], seen: Look) -> None:
         """Make alarms of it, in one transaction with what has to be told."""
         session = self._session
         environment, now = session.environment, session.clock.now()
-        states = {row.name: row for row in probes}
+        states = {row.name: row for row in seen.probes}
 
         def proofs(finding: Finding) -> Mapping[str, int]:
             if finding.question is Question.DEPENDENCY:
                 row = states.get(finding.subject)
                 # The workspace names it no more, or no version that serves needs it.
                 gone = finding.subject not in environment.probes
-                gone = gone or (finding.endpoint != "" and finding.subject not in depends.get(finding.endpoint, ()))
+                gone = gone or (finding.endpoint != "" and finding.subject not in seen.depends.get(finding.endpoint, ()))
                 return {"": NEEDED} if gone or (row is not None and row.ok) else {}
             if finding.question is Question.WATCHER:
                 return {"": NEEDED} if self._unreadable is None else {}
-            there = evidence.get(finding.endpoint)
+            there = seen.evidence.get(finding.endpoint)
             if there is None or not there.serving:  # the endpoint is gone: there is nothing left to prove
                 return dict.fromkeys(finding.slices, NEEDED)
             cache = self._gathering.cache(finding.endpoint)
@@ -242,8 +230,8 @@ class HealthWatch:
             told = {(one.alarm, one.channel) for one in sent if one.channel in later and one.sent is not None}
             session.registry.settle_alarms(
                 environment.name,
-                lambda alarms: settle(alarms, failing, proofs, now, environment=environment.name, depends=depends),
-                lambda alarm, key: self._triaging.notice(alarm, key, judged, evidence, probes, depends),
+                lambda alarms: settle(alarms, failing, proofs, now, environment=environment.name, depends=seen.depends),
+                lambda alarm, key: self._triaging.notice(alarm, key, seen),
                 lambda notice: [
                     one.name
                     for one in environment.channels.values()
@@ -251,15 +239,9 @@ class HealthWatch:
                     and (one.after_minutes is None or (notice.severity == "recovered" and (notice.alarm, one.name) in told))
                 ],
             )
-            self._remind(judged, evidence, probes, depends)
+            self._remind(seen)
 
-    def _remind(
-        self,
-        judged: Mapping[str, EndpointHealth],
-        evidence: Mapping[str, Evidence],
-        probes: Sequence[ProbeRow],
-        depends: Mapping[str, Sequence[str]],
-    ) -> None:
+    def _remind(self, seen: Look) -> None:
         """Second channels hear of what fires and nobody has after their time; each once for an alarm."""
         registry, environment = self._session.registry, self._session.environment
         later = [channel for channel in environment.channels.values() if channel.after_minutes is not None]
@@ -278,7 +260,7 @@ class HealthWatch:
                 if soon or (alarm.number, channel.name) in self._reminded:
                     continue
                 self._reminded.add((alarm.number, channel.name))
-                notice = self._triaging.notice(alarm, "reminder", judged, evidence, probes, depends, waited=60 * minutes)
+                notice = self._triaging.notice(alarm, "reminder", seen, waited=60 * minutes)
                 registry.enqueue(
                     environment.name,
                     f"{alarm.number}:reminder:{channel.name}",
@@ -291,91 +273,27 @@ class HealthWatch:
 
     # What is shown.
 
-    def _endpoints(
-        self,
-        judged: Mapping[str, EndpointHealth],
-        evidence: Mapping[str, Evidence],
-        alarms: Sequence[Alarm],
-        found: Mapping[str, Content],
-    ) -> Iterator[EndpointHealthView]:
-        order = sorted(judged.values(), key=lambda one: (_WORST[one.verdict], one.endpoint))
-        for health in order:
+    def _endpoints(self, seen: Look, alarms: Sequence[Alarm], found: Mapping[str, Content]) -> Iterator[EndpointHealthView]:
+        runs = self._runs()
+        self._drawing.minutes = self.minutes
+        for health in sorted(seen.judged.values(), key=lambda one: (_WORST[one.verdict], one.endpoint)):
             alarm = next((one for one in alarms if one.closed is None and health.endpoint in one.endpoints), None)
             view = endpoint_view(health, alarm)
             if self.drawn is None or alarm is not None or health.endpoint in self.drawn:
-                content = found.get(health.endpoint)
+                evidence, content = seen.evidence[health.endpoint], found.get(health.endpoint)
                 view = replace(
                     view,
-                    trends=self._drawn(evidence[health.endpoint], health),
-                    marks=tuple(self._marks(health.endpoint, alarms)),
-                    histogram=_histogram(evidence[health.endpoint]),
+                    trends=self._drawing.trends(evidence, health),
+                    marks=self._drawing.marks(health.endpoint, alarms, runs),
+                    histogram=histogram_view(evidence),
                     pairs=self._pairing.look(health.endpoint, content) if content else None,
                 )
             yield view
 
-    def _drawn(self, evidence: Evidence, health: EndpointHealth) -> tuple[TrendView, ...]:
-        """The endpoint's trends; their last value is of a minute, so that they are not drawn anew at each look."""
-        now = self._session.clock.elapsed()
-        kept = self._kept.get(health.endpoint)
-        if kept is None or kept[1] != self.minutes or now - kept[0] >= _DRAWN:
-            kept = self._kept[health.endpoint] = now, self.minutes, tuple(self._trends(evidence, health))
-        return kept[2]
-
-    def _trends(self, evidence: Evidence, health: EndpointHealth) -> Iterator[TrendView]:
-        step = max(10.0, self.minutes * 60 / 60)
-        begin = moment_of(trend_begin(evidence.now, step, self.minutes))
-        if begin is None:
-            return
-        usual = health.usual
-        for name, unit, value in (
-            ("same output", "%", usual.same),
-            ("errors", "%", usual.errors),
-            ("over threshold", "%", usual.over),
-            ("p95", "ms", usual.p95),
-        ):
-            values = trend(evidence, name, step=step, minutes=self.minutes)
-            if any(one is not None for one in values):
-                yield TrendView(name, unit, begin, step, values, value)
-        for probe in self._needed(health.endpoint):
-            points = self._session.registry.probe_values(self._session.environment.name, probe, begin)
-            if points:
-                yield TrendView(probe, "", begin, step, _stepped(points, begin, step, len(values)), None)
-
-    def _needed(self, endpoint: str) -> Sequence[str]:
-        settings = self._session.workspace.endpoints.get(endpoint)
-        return [one.probe for one in settings.depends_on if one.probe in self._session.environment.probes] if settings else []
-
-    def _marks(self, endpoint: str, alarms: Sequence[Alarm]) -> list[MarkView]:
-        """What happened while the trend ran: changes, probes, alarms."""
-        registry, environment = self._session.registry, self._session.environment.name
-        since = self._session.clock.now() - timedelta(minutes=self.minutes)
-        marks = [
-            MarkView(one.started, "change", f"{one.plan.kind} #{one.release}", endpoint)
-            for one in self._memory.get(("operations", endpoint), lambda: registry.operations(environment, endpoint, limit=20))
-            if one.started >= since
-        ]
-        needed = self._needed(endpoint)
-        marks += [
-            MarkView(one.at, "probe", f"{one.name} {one.text}", endpoint)
-            for one in self._memory.get("probe events", lambda: registry.probe_events(environment, since))
-            if one.name in needed and one.at >= since
-        ]
-        marks += [
-            MarkView(one.opened, "alarm", f"alarm {one.number}", endpoint)
-            for one in alarms
-            if endpoint in one.endpoints and one.opened >= since
-        ]
-        marks += [
-            MarkView(run.started or run.asked, "action", run.action, endpoint)
-            for run in self._runs()
-            if run.asked >= since and run.alarm is not None
-        ]
-        return sorted(marks, key=lambda mark: mark.at)
-
-    def _probes(self, rows: Sequence[ProbeRow], depends: Mapping[str, Sequence[str]]) -> Iterator[ProbeView]:
-        known = {row.name: row for row in rows}
+    def _probes(self, seen: Look) -> Iterator[ProbeView]:
+        known = {row.name: row for row in seen.probes}
         for settings in self._session.environment.probes.values():
-            endpoints = tuple(name for name, names in depends.items() if settings.name in names)
+            endpoints = tuple(name for name, names in seen.depends.items() if settings.name in names)
             row = known.get(settings.name)
             if row is None:
                 yield ProbeView(settings.name, settings.kind, None, "not asked yet", None, None, endpoints, settings.repair or "")
@@ -395,98 +313,24 @@ class HealthWatch:
                 row.unit,
             )
 
+    def _trouble(self) -> str:
+        if self._ingested.trouble:
+            return f"Predictions can't be read: {self._ingested.trouble[0].message}"
+        if not self._ingested.caught_up:
+            newest = moment_of(self._gathering.newest())
+            return (
+                f"Catching up: predictions are read up to {newest.astimezone():%H:%M:%S}"
+                if newest
+                else "Catching up with what was predicted."
+            )
+        return "; ".join(self._ingested.passed)
+
 
 def look(session: Session, *, minutes: float = 60.0) -> HealthView:
     """One look, everything drawn: for commands."""
     watch = HealthWatch(session)
     watch.minutes, watch.drawn = minutes, None
     return watch.look()
-
-
-def acknowledge(session: Session, number: int, text: str) -> AlarmView:
-    """Somebody has it: paging stops, and everybody is shown who.
-
-    Raises:
-        UnknownName: there is no such alarm here.
-        UsageError: it is closed.
-    """
-    session.access.require(Deed.ACKNOWLEDGE)
-    now = session.clock.now()
-    alarm = session.registry.acknowledge(session.environment.name, number, session.actor, now, text)
-    _tell_all(session, alarm, f"acknowledged:{now:%Y-%m-%dT%H:%M:%S}")
-    return Triaging(session).alarm_view(alarm, {}, {}, session.registry.probes(session.environment.name), {})
-
-
-def close_by_hand(session: Session, number: int, reason: str) -> AlarmView:
-    """Close an alarm though not every slice is proven well.
-
-    Raises:
-        UnknownName: there is no such alarm here.
-        UsageError: it is closed already.
-    """
-    session.access.require(Deed.ACKNOWLEDGE)
-    alarm = session.registry.close_alarm(session.environment.name, number, session.actor, session.clock.now(), reason)
-    _tell_all(session, alarm, "closed")
-    return Triaging(session).alarm_view(alarm, {}, {}, session.registry.probes(session.environment.name), {})
-
-
-def _tell_all(session: Session, alarm: Alarm, key: str) -> None:
-    """What a person did about an alarm, for everybody who was paged."""
-    notice = Triaging(session).notice(alarm, key, {}, {}, (), {})
-    for channel in session.environment.channels.values():
-        if channel.after_minutes is None and channel.takes(notice.severity):
-            session.registry.enqueue(session.environment.name, f"{alarm.number}:{key}", channel.name, notice, alarm=alarm.number)
-
-
-def alarm_of(session: Session, number: int) -> AlarmView:
-    """One alarm as it is now.
-
-    Raises:
-        UnknownName: there is no such alarm here.
-    """
-    view = look(session)
-    shown = next((one for one in view.alarms if one.number == number), None)
-    if shown is not None:
-        return shown
-    return Triaging(session).alarm_view(_alarm(session, number), {}, {}, session.registry.probes(session.environment.name), {})
-
-
-def alarms_of(session: Session, *, limit: int = 20) -> list[AlarmView]:
-    """The newest alarms, newest first."""
-    triaging, probes = Triaging(session), session.registry.probes(session.environment.name)
-    return [triaging.alarm_view(one, {}, {}, probes, {}) for one in session.registry.alarms(session.environment.name, limit=limit)]
-
-
-def affected(session: Session, number: int) -> Iterator[Mapping[str, Json | datetime]]:
-    """The wrong predictions of an alarm, one by one, as far as they are stored.
-
-    Raises:
-        UnknownName: there is no such alarm here.
-    """
-    alarm = _alarm(session, number)
-    if not session.read_only:
-        with suppress(MLConsoleError):
-            Ingest(session).run()
-    return affected_rows(session, alarm)
-
-
-def tail(session: Session, endpoint: str, limit: int = 20) -> list[str]:
-    """The newest predictions of an endpoint, one line each, newest last."""
-    now = session.clock.now().timestamp()
-    rows = list(session.observations.rows(session.environment.name, endpoint, now - 600, now + 60))[-limit:]
-    lines = []
-    for row in rows:
-        labels = " ".join(row.slices.values())
-        score = "–" if row.score is None else f"{row.score:.3f}"
-        who = "copy to " * row.shadow + (row.variant or "nobody")
-        lines.append(
-            f"{_local(row.time)} {row.status} {row.ms:6.0f} ms  {score:>6}  {who:<12} {labels:<6} {row.request_id} {row.error}".rstrip()
-        )
-    return lines
-
-
-def _local(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds).astimezone():%H:%M:%S}"
 
 
 def dependencies(session: Session, endpoint: str, content: Content) -> tuple[str, ...]:
@@ -504,15 +348,6 @@ def _age(session: Session, settings: ProbeSettings, row: ProbeRow) -> float | No
     return age if age > max(_STALE_PROBE, 5 * settings.every) else None
 
 
-def _alarm(session: Session, number: int) -> Alarm:
-    alarm = session.registry.alarm(number)
-    if alarm is None or alarm.environment != session.environment.name:
-        known = ", ".join(str(one.number) for one in session.registry.alarms(session.environment.name, limit=5))
-        hint = f"The last ones: {known}." if known else "There was none yet."
-        raise UnknownName(f"There is no alarm {number} in {session.environment.name}. {hint}", next="mlconsole health alarms shows them.")
-    return alarm
-
-
 def _with(health: EndpointHealth, answers: Sequence[Answer]) -> EndpointHealth:
     """An endpoint's health with what its dependencies add: one that fails makes it fail though its own answers are well."""
     extra = tuple(one for one in answers if one.question is Question.DEPENDENCY)
@@ -521,33 +356,3 @@ def _with(health: EndpointHealth, answers: Sequence[Answer]) -> EndpointHealth:
 
 def _alarm_order(alarm: AlarmView) -> tuple[int, float]:
     return {"firing": 0, "recovering": 1}.get(alarm.state, 2), -alarm.opened.timestamp()
-
-
-def _trouble(ingested: Ingested, gathering: Gathering) -> str:
-    if ingested.trouble:
-        return f"Predictions can't be read: {ingested.trouble[0].message}"
-    if not ingested.caught_up:
-        newest = moment_of(gathering.newest())
-        return (
-            f"Catching up: predictions are read up to {newest.astimezone():%H:%M:%S}" if newest else "Catching up with what was predicted."
-        )
-    return "; ".join(ingested.passed)
-
-
-def _histogram(evidence: Evidence) -> HistogramView | None:
-    """Of the variant with most of the traffic."""
-    leading = max(evidence.serving, key=lambda name: evidence.serving[name], default=None)
-    found = histogram(evidence, leading) if leading is not None and leading != APPLICATION else None
-    if found is None:
-        return None
-    return HistogramView(tuple(found.edges), tuple(found.now), tuple(found.baseline), found.n, found.psi)
-
-
-def _stepped(points: Sequence[tuple[datetime, float]], begin: datetime, step: float, count: int) -> tuple[float | None, ...]:
-    """A probe's figures in the steps of a trend: the last one of each step; where none was taken, none."""
-    values: list[float | None] = [None] * count
-    for at, value in points:
-        place = int((at - begin).total_seconds() // step)
-        if 0 <= place < count:
-            values[place] = value
-    return tuple(values)

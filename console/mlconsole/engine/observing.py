@@ -1,4 +1,4 @@
-"""Observing: who really answered, read from predictions since the traffic last changed."""
+"""Observing: who really answered, read from predictions since the traffic last changed; and the newest of them, line by line."""
 
 from __future__ import annotations
 
@@ -48,6 +48,22 @@ def observe(session: Session, endpoints: Iterable[str], *, window: float = WINDO
     except MLConsoleError:
         return {}
     return {name: count(seen[name], (now - since[name]).total_seconds()) for name in names}
+
+
+def tail(session: Session, endpoint: str, limit: int = 20) -> list[str]:
+    """The newest predictions of an endpoint, one line each, newest last."""
+    now = session.clock.now().timestamp()
+    rows = list(session.observations.rows(session.environment.name, endpoint, now - 600, now + 60))[-limit:]
+    lines = []
+    for row in rows:
+        labels = " ".join(row.slices.values())
+        score = "–" if row.score is None else f"{row.score:.3f}"
+        at = datetime.fromtimestamp(row.time).astimezone()
+        who = "copy to " * row.shadow + (row.variant or "nobody")
+        lines.append(
+            f"{at:%H:%M:%S} {row.status} {row.ms:6.0f} ms  {score:>6}  {who:<12} {labels:<6} {row.request_id} {row.error}".rstrip()
+        )
+    return lines
 
 
 def seen_of(observation: Observation) -> Seen:

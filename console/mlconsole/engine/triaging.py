@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from mlconsole.core.alarms import Alarm, AlarmState, Finding
+from mlconsole.core.alarms import Alarm, AlarmState
 from mlconsole.core.evidence import Evidence
 from mlconsole.core.facts import JUST_BEFORE, SLACK, Change, EndpointFacts, Event, Facts, ProbeFact, Target
-from mlconsole.core.health import OTHER, EndpointHealth, Figures, Question
+from mlconsole.core.health import EndpointHealth, Figures, Question
 from mlconsole.core.live import as_live
-from mlconsole.core.models import Json
 from mlconsole.core.operations import OperationState
 from mlconsole.core.pages import PageFacts, words_for
-from mlconsole.core.paging import SLOW_FACTOR, SLOW_LEAST, slow_counter
 from mlconsole.core.releases import Content, Release, Standing, describe_content
-from mlconsole.core.summaries import APPLICATION, Summary
 from mlconsole.core.text import duration, neutralise
 from mlconsole.core.transitions import revert_target
 from mlconsole.core.triage import Triage, title, triage
 from mlconsole.core.verdicts import Verdict
+from mlconsole.engine.effects import effect
 from mlconsole.engine.healthviews import finding_view, moment_of
 from mlconsole.engine.remembering import Memory
 from mlconsole.engine.views import AlarmView, TriageView
@@ -33,11 +29,23 @@ from mlconsole.plugin.roles import Notice
 if TYPE_CHECKING:
     from mlconsole.core.operations import Operation
     from mlconsole.engine.session import Session
-    from mlconsole.observations import Row
     from mlconsole.registry import ProbeRow
 
 _LEAST = 15
 """Predictions from which a variant that has not failed counts as fine."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look saw: by endpoint how it was judged, on what evidence, and the probes it can't do without; and what the probes saw.
+
+    Empty but for the probes where nobody looked just now: an alarm in a list, or one that somebody acknowledges.
+    """
+
+    probes: Sequence[ProbeRow]
+    judged: Mapping[str, EndpointHealth] = field(default_factory=dict)
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    depends: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class Triaging:
@@ -47,16 +55,9 @@ class Triaging:
         self._session = session
         self._memory = memory or Memory(session)
 
-    def alarm_view(
-        self,
-        alarm: Alarm,
-        judged: Mapping[str, EndpointHealth],
-        evidence: Mapping[str, Evidence],
-        probes: Sequence[ProbeRow],
-        depends: Mapping[str, Sequence[str]],
-    ) -> AlarmView:
+    def alarm_view(self, alarm: Alarm, look: Look) -> AlarmView:
         """An alarm for a face, with its triage."""
-        told = self._triage(alarm, judged, evidence, probes, depends)
+        told = self._triage(alarm, look)
         events = self._memory.get(("events", alarm.number), lambda: self._session.registry.alarm_events(alarm.number))
         has = alarm.acknowledged
         return AlarmView(
@@ -79,22 +80,13 @@ class Triaging:
             events=tuple((one.at, one.text) for one in events),
         )
 
-    def notice(
-        self,
-        alarm: Alarm,
-        key: str,
-        judged: Mapping[str, EndpointHealth],
-        evidence: Mapping[str, Evidence],
-        probes: Sequence[ProbeRow],
-        depends: Mapping[str, Sequence[str]],
-        waited: float | None = None,
-    ) -> Notice:
+    def notice(self, alarm: Alarm, key: str, look: Look, waited: float | None = None) -> Notice:
         """What people are sent about an alarm; `key` as `core.alarms.Told` has it, or `reminder`, `acknowledged`.
 
         Where its triage fails of a bug of ours, a bare page goes out all the same: nobody sleeps through an alarm for want of its words.
         """
         try:
-            return self._notice(alarm, key, judged, evidence, probes, depends, waited)
+            return self._notice(alarm, key, look, waited)
         except MLConsoleError as error:
             problem = error.message
         except Exception as error:  # noqa: BLE001 - see above
@@ -106,18 +98,9 @@ class Triaging:
     def _key(self, alarm: Alarm, key: str) -> str:
         return f"{self._session.workspace.name}:{alarm.environment}:{alarm.number}:{key}"
 
-    def _notice(
-        self,
-        alarm: Alarm,
-        key: str,
-        judged: Mapping[str, EndpointHealth],
-        evidence: Mapping[str, Evidence],
-        probes: Sequence[ProbeRow],
-        depends: Mapping[str, Sequence[str]],
-        waited: float | None,
-    ) -> Notice:
+    def _notice(self, alarm: Alarm, key: str, look: Look, waited: float | None) -> Notice:
         session, now = self._session, self._session.clock.now()
-        told = self._triage(alarm, judged, evidence, probes, depends)
+        told = self._triage(alarm, look)
         events = session.registry.alarm_events(alarm.number) if key == "reminder" else []
         page = PageFacts(
             now=now,
@@ -142,17 +125,14 @@ class Triaging:
             },
         )
 
-    def _triage(
-        self,
-        alarm: Alarm,
-        judged: Mapping[str, EndpointHealth],
-        evidence: Mapping[str, Evidence],
-        probes: Sequence[ProbeRow],
-        depends: Mapping[str, Sequence[str]],
-    ) -> Triage:
+    def _triage(self, alarm: Alarm, look: Look) -> Triage:
         session = self._session
         now = session.clock.now()
-        endpoints = {name: self._endpoint(name, alarm, judged.get(name), evidence[name]) for name in alarm.endpoints if name in evidence}
+        endpoints = {
+            name: self._endpoint(name, alarm, look.judged.get(name), look.evidence[name])
+            for name in alarm.endpoints
+            if name in look.evidence
+        }
         recent = self._memory.get("operations", lambda: session.registry.operations(session.environment.name, limit=20))
         told = triage(
             Facts(
@@ -161,13 +141,13 @@ class Triaging:
                 endpoints=endpoints,
                 last_change=next((_change(one) for one in recent if one.state is OperationState.DONE), None),
                 events=tuple(self._events(alarm, recent)),
-                probes=tuple(self._probes(alarm, probes, depends)),
+                probes=tuple(self._probes(alarm, look)),
                 others={
                     name: moment
-                    for name, health in judged.items()
+                    for name, health in look.judged.items()
                     if name not in alarm.endpoints and health.failing and (moment := moment_of(health.failing[0].since)) is not None
                 },
-                well=sum(1 for health in judged.values() if health.verdict is Verdict.PASS),
+                well=sum(1 for health in look.judged.values() if health.verdict is Verdict.PASS),
             )
         )
         if endpoints or not alarm.endpoints:
@@ -188,7 +168,7 @@ class Triaging:
         content = recorded.release.content if recorded else Content()
         findings = [one for one in alarm.findings if one.endpoint == name]
         until = (alarm.recovering or alarm.closed or session.clock.now()).timestamp()
-        wrong, over = _effect(findings, evidence, until)
+        wrong, over = effect(findings, evidence, until)
         since = min((one.since.timestamp() for one in findings), default=until)
         usual_over = None
         if health is not None and health.usual.over is not None and health.usual.rate is not None:
@@ -262,13 +242,13 @@ class Triaging:
             if run.asked >= earliest:
                 yield Event(run.asked, "action", neutralise(f"action {run.action} by {run.actor}"))
 
-    def _probes(self, alarm: Alarm, rows: Sequence[ProbeRow], depends: Mapping[str, Sequence[str]]) -> Iterator[ProbeFact]:
+    def _probes(self, alarm: Alarm, look: Look) -> Iterator[ProbeFact]:
         """Those that the alarm's endpoints need, and those that it is about."""
         session = self._session
-        wanted = {name for endpoint in alarm.endpoints for name in depends.get(endpoint, ())} | {
+        wanted = {name for endpoint in alarm.endpoints for name in look.depends.get(endpoint, ())} | {
             one.subject for one in alarm.findings if one.question is Question.DEPENDENCY
         }
-        for row in rows:
+        for row in look.probes:
             settings = session.environment.probes.get(row.name)
             if row.name not in wanted or settings is None:
                 continue
@@ -284,109 +264,10 @@ class Triaging:
                 ok=row.ok,
                 text=row.text,
                 since=row.since,
-                endpoints=tuple(name for name, names in depends.items() if row.name in names),
+                endpoints=tuple(name for name, names in look.depends.items() if row.name in names),
                 repair=settings.repair or "",
                 repair_told=f"{told}, and checks {checks}" if told and checks else told,
             )
-
-
-def affected_rows(session: Session, alarm: Alarm) -> Iterator[Mapping[str, Json | datetime]]:
-    """The wrong predictions of an alarm among those that are stored, each once; all with the same fields."""
-    store, environment = session.observations, session.environment.name
-    keys = sorted({key for endpoint in alarm.endpoints for key in store.labels(environment, endpoint)})
-    told: set[tuple[str, str, float]] = set()
-    until = (alarm.closed or session.clock.now()).timestamp() + 60
-    for finding in alarm.findings:
-        if not finding.endpoint or finding.question in (Question.SILENT, Question.DEPENDENCY, Question.WATCHER):
-            continue
-        last = min(until, finding.seen.timestamp() + 10)
-        settings = session.workspace.endpoints.get(finding.endpoint)
-        border = _border(finding, settings.health.latency_ms if settings else None)
-        for name in finding.slices if "" not in finding.slices else ("",):
-            wanted = "" if name == OTHER else name
-
-            def rows(wanted: str = wanted, finding: Finding = finding, last: float = last) -> Iterator[Row]:
-                found = store.rows(environment, finding.endpoint, finding.since.timestamp(), last, shadow=False, slice=wanted)
-                # An application tells of the same requests once more.
-                return (row for row in found if not row.application or APPLICATION in finding.variants)
-
-            modal = _modal(rows()) if finding.question is Question.IDENTICAL else None
-            for row in rows():
-                if finding.variants and any(finding.variants) and row.variant not in finding.variants:
-                    continue
-                failed = row.status == 0 or (row.status >= 400 and row.status != 429)
-                wrong = {
-                    Question.ERRORS: failed,
-                    Question.IDENTICAL: not failed and _output(row) == modal,
-                    Question.LATENCY: not failed and row.ms > border,
-                }.get(finding.question, False)
-                mark = (finding.endpoint, row.request_id, row.time)
-                if not wrong or mark in told:
-                    continue
-                told.add(mark)
-                yield {
-                    "request_id": row.request_id,
-                    "time": moment_of(row.time),
-                    "endpoint": finding.endpoint,
-                    "variant": row.variant,
-                    **{f"slice_{key}": row.slices.get(key, "") for key in keys},
-                    "status": row.status,
-                    "milliseconds": None if math.isnan(row.ms) else round(row.ms, 3),
-                    "score": row.score,
-                    "why": str(finding.question),
-                    "error": row.error,
-                }
-
-
-def _output(row: Row) -> object:
-    return round(row.score, 6) if row.score is not None else json.dumps(row.output, sort_keys=True, default=str)
-
-
-def _modal(rows: Iterable[Row]) -> object:
-    counts: dict[object, int] = {}
-    for row in rows:
-        if 0 < row.status < 400:
-            output = _output(row)
-            counts[output] = counts.get(output, 0) + 1
-    return max(counts, key=lambda output: counts[output], default=None)
-
-
-def _border(finding: Finding, absolute: float | None) -> float:
-    """What was slow (ms), as it was judged: what was set, else what is far above the usual. Without either, nothing was."""
-    if absolute is not None:
-        return absolute
-    usual = finding.usual
-    return math.inf if usual is None else max(SLOW_FACTOR * usual, usual + SLOW_LEAST)
-
-
-def _effect(findings: Sequence[Finding], evidence: Evidence, until: float) -> tuple[int, int | None]:
-    """How many predictions were wrong since it began, and how many decisions were over the threshold."""
-    wrong = over = 0
-    scored = False
-    for finding in findings:
-        if finding.question in (Question.SILENT, Question.DEPENDENCY, Question.WATCHER):
-            continue
-        since = finding.since.timestamp() - 10
-        border = _border(finding, evidence.settings.latency_ms)
-        names = ("",) if "" in finding.slices else finding.slices
-        for key, windows in evidence.windows.items():
-            if key.shadow or key.slice not in names or (any(finding.variants) and key.variant not in finding.variants):
-                continue
-            baseline = evidence.baselines.get(key.variant)
-            for start, summary in windows.items():
-                if not since <= start <= until:
-                    continue
-                wrong += _wrong(finding.question, summary, border)
-                if finding.question is Question.IDENTICAL and baseline is not None and baseline.threshold is not None:
-                    scored = True
-                    over += summary.over(baseline.threshold)
-    return wrong, over if scored else None
-
-
-def _wrong(question: Question, summary: Summary, border: float) -> int:
-    if question is Question.ERRORS:
-        return summary.failed
-    return slow_counter(border)(summary).bad if question is Question.LATENCY else summary.answered
 
 
 def _fine(health: EndpointHealth) -> Iterator[str]:

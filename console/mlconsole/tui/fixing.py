@@ -44,9 +44,9 @@ def acknowledge(app: ConsoleApp, alarm: AlarmView) -> None:
             return
 
         def call(session: Session) -> object:
-            from mlconsole.engine import health
+            from mlconsole.engine import alarming
 
-            return health.acknowledge(session, alarm.number, text)
+            return alarming.acknowledge(session, alarm.number, text)
 
         app.ask(f"acknowledging alarm {alarm.number}", call, lambda _: _acknowledged(app, alarm))
 
@@ -62,9 +62,9 @@ def tail(app: ConsoleApp, endpoint: str) -> None:
     """The last predictions of an endpoint, the newest at the end."""
 
     def call(session: Session) -> Sequence[str]:
-        from mlconsole.engine import health
+        from mlconsole.engine import observing
 
-        return health.tail(session, endpoint, _TAIL)
+        return observing.tail(session, endpoint, _TAIL)
 
     def shown(lines: Sequence[str]) -> None:
         text = [line(each) for each in lines] or [line(("nobody asked it", DIM))]
