@@ -43,7 +43,7 @@ from mlconsole.core.rollouts import LEGAL_EXITS, Control, Rollout, RolloutState
 from mlconsole.core.summaries import Key, Summary
 from mlconsole.core.traffic import WHOLE
 from mlconsole.core.verdicts import Verdict
-from mlconsole.engine import conducting, rolling
+from mlconsole.engine import conducting, rolling, rolloutplans
 from mlconsole.engine.session import Session
 from mlconsole.observations.summarising import digest
 from mlconsole.plugin.errors import MLConsoleError
@@ -133,7 +133,7 @@ class _Guardian:
 
 
 def _begin(session: Session, version: str, policy: str = "bench") -> Rollout:
-    plan = rolling.plan_rollout(session, ENDPOINT, version, policy=policy, break_glass="a measurement")
+    plan = rolloutplans.plan_rollout(session, ENDPOINT, version, policy=policy, break_glass="a measurement")
     return rolling.find(session, rolling.begin(session, plan).id)
 
 

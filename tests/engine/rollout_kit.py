@@ -20,7 +20,7 @@ from mlconsole.core.live import Transition, differences
 from mlconsole.core.operations import OperationState, StepState
 from mlconsole.core.releases import Content, Standing
 from mlconsole.core.rollouts import Control, Rollout, RolloutState
-from mlconsole.engine import rolling
+from mlconsole.engine import rolling, rolloutplans
 from mlconsole.engine.conducting import Conductor
 from mlconsole.engine.health import HealthWatch
 from mlconsole.engine.session import Session
@@ -120,7 +120,7 @@ class World:
 
     def begin(self, version: str = "4", policy: str = "short", **how: Any) -> Rollout:
         session = self.house.session()
-        plan = rolling.plan_rollout(session, NAME, version, policy=policy, **how)
+        plan = rolloutplans.plan_rollout(session, NAME, version, policy=policy, **how)
         return rolling.find(session, rolling.begin(session, plan).id)
 
     def drive(self, *, seconds: float = NEVER, session: Session | None = None) -> Rollout | None:

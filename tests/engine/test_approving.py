@@ -16,7 +16,7 @@ from mlconsole.core.approvals import Request, Say
 from mlconsole.core.models import Actor, Metrics
 from mlconsole.core.plans import Plan
 from mlconsole.core.rollouts import RolloutState
-from mlconsole.engine import approving, changing, planning, rolling
+from mlconsole.engine import approving, changing, planning, rolling, rolloutplans
 from mlconsole.engine.session import Session
 from mlconsole.plugin.errors import (
     ApprovalNeeded,
@@ -471,7 +471,7 @@ def test_a_rollout_is_approved_as_a_whole(tmp_path: Path) -> None:
         made.begin(policy="short")
     assert [one.state for one in approving.requests(session, open_only=False)] == ["waiting", "lapsed"]
     approving.say(made.house.session(TOMEK), 2, Say.APPROVE)
-    plan = rolling.plan_rollout(session, NAME, "4", policy="short")
+    plan = rolloutplans.plan_rollout(session, NAME, "4", policy="short")
     assert approving.standing(session, plan).startswith("approved by tomek")
     begun = made.begin(policy="short")
     assert request_of(session, 2).used == begun.id
@@ -484,12 +484,12 @@ def test_a_rollout_of_a_worse_version_is_refused_where_gates_stop_it(house: Hous
     assert deploy(house.session(), "3").done
     rule(house, "", gates="{evaluation: stop}")
     worse(house, accuracy=0.85)
-    plan = rolling.plan_rollout(house.session(), NAME, "6", attended=True)
+    plan = rolloutplans.plan_rollout(house.session(), NAME, "6", attended=True)
     assert "relevance@6 is worse than v3 in accuracy" in plan.refused
     assert any("the reviewer has to say why" in note for note in plan.notes)
     with pytest.raises(NotAllowed, match="worse than v3"):
         rolling.begin(house.session(), plan)
-    glass = rolling.plan_rollout(house.session(), NAME, "6", attended=True, break_glass="the set is old")
+    glass = rolloutplans.plan_rollout(house.session(), NAME, "6", attended=True, break_glass="the set is old")
     assert glass.refused == ""
     assert "evaluation (v6)" in glass.rollout.skipped_gates
 

@@ -18,7 +18,7 @@ from engine.kit import deploy, revert, shift
 from engine.rollout_kit import NAME, Died, World, at_write, breaks, copied_world, gone, once, reached, whole, world
 from mlconsole.core.errors import UsageError
 from mlconsole.core.rollouts import Control, RolloutState
-from mlconsole.engine import changing, conducting, planning, rolling
+from mlconsole.engine import changing, conducting, planning, rolling, rolloutplans, rolloutviews
 from mlconsole.engine.conducting import Conductor
 from mlconsole.plugin.errors import Conflict, Locked, NotAllowed, UnknownName
 from mlconsole.plugin.simulator import Fault, FaultKind
@@ -101,7 +101,7 @@ def test_a_bad_version_goes_back_by_itself(made: World, bad: dict[str, Any], gua
     assert (ended.release, ended.revert_to_release) == (live.release.number, number)
     assert [row.notice.severity for row in made.notices()] == ["info", "page", "recovered"]
     assert made.events()[-1].text.startswith(f"back at #{number}: v3 100 %; v4 gets no request since ")
-    view = rolling.view_of(made.house.session(), ended)
+    view = rolloutviews.view_of(made.house.session(), ended)
     assert (view.state, view.over, view.controls) == ("reverted", True, ())
     whole(made)
 
@@ -142,7 +142,7 @@ def test_no_data_holds_and_says_so(made: World) -> None:
     held(made, 100)
     rollout = made.rollout()
     assert (rollout.state, rollout.stage) == (RolloutState.WAITING, 0)
-    view = rolling.view_of(made.house.session(), rollout)
+    view = rolloutviews.view_of(made.house.session(), rollout)
     assert "no request for" in view.why
     assert any("requests: none for" in one for one in view.waits_for)
     made.rate = 60
@@ -162,7 +162,7 @@ def test_what_is_older_than_the_stage_never_counts(made: World) -> None:
     held(made, 40)
     rollout = made.rollout()
     assert (rollout.state, rollout.stage) == (RolloutState.WAITING, 0), "it has had enough requests before, and few since"
-    view = rolling.view_of(made.house.session(), rollout)
+    view = rolloutviews.view_of(made.house.session(), rollout)
     assert not [one for one in view.guards if one.guard == "errors" and one.verdict == "pass"]
     assert max(one.n for one in view.guards if one.guard == "errors") <= 60 * 0.1 * 4
 
@@ -184,7 +184,7 @@ def test_paused_it_never_promotes_and_still_goes_back(made: World) -> None:
     held(made, 60)
     rollout = made.rollout()
     assert (rollout.state, rollout.stage) == (RolloutState.PAUSED, 0)
-    assert all(one.verdict == "pass" for one in rolling.view_of(made.house.session(), rollout).guards if one.judged)
+    assert all(one.verdict == "pass" for one in rolloutviews.view_of(made.house.session(), rollout).guards if one.judged)
     assert rollout.why.startswith("paused by anna")
     made.happens.clear()
     made.house.behaves("4", error_rate=1.0)
@@ -341,12 +341,12 @@ def test_it_refuses_to_begin_when_nobody_watches(made: World) -> None:
     assert row is not None
     registry.unwatch("staging", row.token)
     session = made.house.session()
-    plan = rolling.plan_rollout(session, NAME, "4", policy="short")
+    plan = rolloutplans.plan_rollout(session, NAME, "4", policy="short")
     assert plan.watch == "NOBODY"
     with pytest.raises(NotAllowed, match="Nobody would watch this rollout"):
         rolling.begin(session, plan)
     assert registry.rollouts("staging") == []
-    attended = rolling.plan_rollout(session, NAME, "4", policy="short", attended=True)
+    attended = rolloutplans.plan_rollout(session, NAME, "4", policy="short", attended=True)
     assert attended.refused == ""
 
 
@@ -415,7 +415,7 @@ def test_shadow_first_and_its_evidence_counts_when_somebody_says_so(made: World)
     traffic = made.content().traffic
     assert traffic is not None
     assert traffic.shadow is None, "trap 16: no mirror is left behind"
-    assert "pairs" in rolling.view_of(made.session(), ended).shadow_told, "what the shadow said stays to be read"
+    assert "pairs" in rolloutviews.view_of(made.session(), ended).shadow_told, "what the shadow said stays to be read"
     whole(made)
 
 
@@ -425,7 +425,7 @@ def test_a_deadline_holds_or_reverts(made: World, policy: str, state: RolloutSta
     held(made, 90)
     rollout = made.rollout()
     assert rollout.state is state
-    view = rolling.view_of(made.house.session(), rollout)
+    view = rolloutviews.view_of(made.house.session(), rollout)
     assert "was to be through by" in view.why
     assert made.share() == (10 if state is RolloutState.WAITING else 0)
 
@@ -446,7 +446,7 @@ def test_a_freeze_holds_promotion_and_never_the_way_back(made: World) -> None:
     held(made, 60)
     rollout = made.rollout()
     assert (rollout.state, rollout.stage) == (RolloutState.WAITING, 0)
-    assert "frozen until" in rolling.view_of(made.house.session(), rollout).why
+    assert "frozen until" in rolloutviews.view_of(made.house.session(), rollout).why
     for word in ("next", "forward"):
         with pytest.raises(NotAllowed, match="Frozen until"):
             made.ask(word, "hurry")
@@ -462,10 +462,10 @@ def test_a_freeze_holds_promotion_and_never_the_way_back(made: World) -> None:
 def test_in_a_freeze_none_begins(made: World) -> None:
     freezes(made, -5, 100)
     session = made.house.session()
-    plan = rolling.plan_rollout(session, NAME, "4", policy="short")
+    plan = rolloutplans.plan_rollout(session, NAME, "4", policy="short")
     with pytest.raises(NotAllowed, match=r"Frozen until .*launch"):
         rolling.begin(session, plan)
-    assert rolling.plan_rollout(session, NAME, "4", policy="short", break_glass="a fix for an outage").refused == ""
+    assert rolloutplans.plan_rollout(session, NAME, "4", policy="short", break_glass="a fix for an outage").refused == ""
 
 
 @pytest.mark.parametrize("policy", ["dry-guard", "dry"])
@@ -481,7 +481,7 @@ def test_dry_run_guards_measure_and_never_revert(made: World, policy: str) -> No
         assert rollout.stage > 0, "a guard that only informs holds nothing"
     else:
         assert rollout.stage == 0, "a policy that is a dry run holds where it would go back"
-        guards = rolling.view_of(made.house.session(), rollout).guards
+        guards = rolloutviews.view_of(made.house.session(), rollout).guards
         assert any(one.verdict == "fail" and one.dry_run for one in guards)
 
 

@@ -161,9 +161,8 @@ class Asked:
 
 
 def faked(monkeypatch: pytest.MonkeyPatch, **plan: Any) -> Asked:
-    """In place of `engine.rolling`: it takes notes."""
+    """In place of `engine.rolling`, `rolloutplans` and `rolloutviews`: it takes notes."""
     asked = Asked(plan=replace(Made(), **plan))
-    module = ModuleType("mlconsole.engine.rolling")
 
     def plan_rollout(session: Any, endpoint: str, version: str, **more: Any) -> Made:
         asked.calls.append(("plan", endpoint, version, more))
@@ -184,15 +183,15 @@ def faked(monkeypatch: pytest.MonkeyPatch, **plan: Any) -> Asked:
     def shown(session: Any) -> tuple[RolloutView, ...]:
         return ()
 
-    parts: Mapping[str, Any] = {
-        "plan_rollout": plan_rollout,
-        "begin": begin,
-        "control": control,
-        "let_shadow_count": let_shadow_count,
-        "shown": shown,
+    rooms: Mapping[str, tuple[Any, ...]] = {
+        "rolling": (begin, control, let_shadow_count),
+        "rolloutplans": (plan_rollout,),
+        "rolloutviews": (shown,),
     }
-    for name, part in parts.items():
-        setattr(module, name, part)
-    monkeypatch.setitem(sys.modules, "mlconsole.engine.rolling", module)
-    monkeypatch.setattr(engine, "rolling", module, raising=False)
+    for name, parts in rooms.items():
+        module = ModuleType(f"mlconsole.engine.{name}")
+        for part in parts:
+            setattr(module, part.__name__, part)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.setattr(engine, name, module, raising=False)
     return asked

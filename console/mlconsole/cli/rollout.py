@@ -11,7 +11,7 @@ from mlconsole.cli.common import Run, columns, command
 from mlconsole.cli.completion import complete_endpoint, complete_version
 
 if TYPE_CHECKING:
-    from mlconsole.engine.rolling import RolloutPlan
+    from mlconsole.engine.rolloutplans import RolloutPlan
     from mlconsole.engine.views import GuardView, RolloutView
 
 app = typer.Typer(help="Rollouts that guard themselves.", no_args_is_help=True)
@@ -37,12 +37,12 @@ def start(
     A guardian drives it; any guard that fails takes it back by itself. Exit 7 when nobody would watch.
     """
     from mlconsole.core.models import parse_version_name
-    from mlconsole.engine import approving, rolling
+    from mlconsole.engine import approving, rolling, rolloutplans, rolloutviews
     from mlconsole.plugin.errors import ConfirmationNeeded, NotAllowed
 
     model, number = parse_version_name(version)
     target = endpoint or run.workspace.endpoint_for(model)
-    plan = rolling.plan_rollout(
+    plan = rolloutplans.plan_rollout(
         run.session, target, number, policy=policy, reason=run.shared.reason, break_glass=break_glass, attended=attended
     )
     for line in plan_told(plan):
@@ -73,7 +73,7 @@ def start(
     run.say(f"~ rollout {view.id} of {target} has begun. It goes on without you: mlconsole rollout status {target}")
     if attended:
         _drive(run, view.id)
-        view = rolling.view_of(run.session, rolling.find(run.session, view.id))
+        view = rolloutviews.view_of(run.session, rolling.find(run.session, view.id))
     if run.json:
         _emit(run, view)
     _leave(view)
@@ -82,9 +82,9 @@ def start(
 @command(app)
 def status(run: Run, rollout: _ROLLOUT) -> None:
     """One rollout: stages, guards with their evidence, what it waits for, what may be asked of it."""
-    from mlconsole.engine import rolling
+    from mlconsole.engine import rolling, rolloutviews
 
-    view = rolling.view_of(run.session, rolling.find(run.session, rollout))
+    view = rolloutviews.view_of(run.session, rolling.find(run.session, rollout))
     if run.json:
         _emit(run, view)
     else:
@@ -96,11 +96,11 @@ def status(run: Run, rollout: _ROLLOUT) -> None:
 @command(app)
 def watch(run: Run, rollout: _ROLLOUT, every: Annotated[float, typer.Option("--every", min=0.2, metavar="SECONDS")] = 1.0) -> None:
     """Follow a rollout to its end: a line for each thing that happens; JSON lines with --json."""
-    from mlconsole.engine import rolling
+    from mlconsole.engine import rolling, rolloutviews
 
     said, held, told_at = 0, "", -_HELD
     while True:
-        view = rolling.view_of(run.session, rolling.find(run.session, rollout))
+        view = rolloutviews.view_of(run.session, rolling.find(run.session, rollout))
         if run.json:
             _emit(run, view)
         for at, text in view.events[said:]:
@@ -119,9 +119,9 @@ def watch(run: Run, rollout: _ROLLOUT, every: Annotated[float, typer.Option("--e
 @command(app, "list")
 def list_rollouts(run: Run, limit: Annotated[int, typer.Option("--limit", min=1, metavar="COUNT")] = 20) -> None:
     """Rollouts, newest first."""
-    from mlconsole.engine import rolling
+    from mlconsole.engine import rolloutviews
 
-    found = rolling.rollouts(run.session, limit=limit)
+    found = rolloutviews.rollouts(run.session, limit=limit)
     if run.json:
         from mlconsole.cli.health import plain
 

@@ -31,7 +31,7 @@ from mlconsole.engine.access import Access, Deed
 from mlconsole.plugin.errors import ApprovalNeeded, NotAllowed, StillRunning, UnknownName, UsageError
 
 if TYPE_CHECKING:
-    from mlconsole.engine.rolling import RolloutPlan
+    from mlconsole.engine.rolloutplans import RolloutPlan
     from mlconsole.engine.session import Session
     from mlconsole.registry import Permit
     from mlconsole.workspace import Environment

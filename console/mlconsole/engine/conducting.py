@@ -330,7 +330,7 @@ class Conductor:
 
 def keep_seen(session: Session, rollout: Rollout, weighed: Weighed, decision: Decision) -> None:
     """Leave what the guards said where faces read it: a small file beside the snapshots, moved in place; a full disk costs it."""
-    from mlconsole.engine.rolling import write_seen
+    from mlconsole.engine.rolloutviews import write_seen
 
     with suppress(OSError):
         write_seen(session, rollout, weighed, decision)

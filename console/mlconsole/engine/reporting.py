@@ -20,7 +20,7 @@ from mlconsole.plugin.errors import MLConsoleError
 
 if TYPE_CHECKING:
     from mlconsole.core.golden import GoldenQuery
-    from mlconsole.engine.rolling import RolloutPlan
+    from mlconsole.engine.rolloutplans import RolloutPlan
     from mlconsole.engine.session import Session
 
 ONLY_HERE = (

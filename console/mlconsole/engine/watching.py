@@ -205,9 +205,9 @@ class Watch:
     def _rollouts(self) -> tuple[RolloutView, ...]:
         """Those that run are read at each look, for what their guards say changes all the time."""
         if self._memory.get("rollouts", lambda: bool(self._session.registry.rollouts(self._session.environment.name, limit=1))):
-            from mlconsole.engine import rolling
+            from mlconsole.engine import rolloutviews
 
-            return rolling.shown(self._session)
+            return rolloutviews.shown(self._session)
         return ()
 
     def _look_at_health(self, looked: Look, *, quiet: bool) -> tuple[HealthView | None, bool]:

@@ -44,9 +44,9 @@ def plan(app: ConsoleApp, version: VersionView, endpoint: str, *, attended: bool
     """Have a rollout planned, show it, and begin it when a person says so. `attended`: this person stays with it, nobody else watches."""
 
     def call(session: Session) -> Any:
-        from mlconsole.engine import rolling
+        from mlconsole.engine import rolloutplans
 
-        return rolling.plan_rollout(session, endpoint, version.version, attended=attended)
+        return rolloutplans.plan_rollout(session, endpoint, version.version, attended=attended)
 
     app.ask(f"planning a rollout of {version.name}", call, lambda made: _planned(app, made, version, endpoint, attended=attended))
 

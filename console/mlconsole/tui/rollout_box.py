@@ -18,7 +18,7 @@ ATTENDED = "\0attended"
 
 
 class PlannedRollout(Protocol):
-    """What is shown of a rollout before it begins (`engine.rolling.RolloutPlan`)."""
+    """What is shown of a rollout before it begins (`engine.rolloutplans.RolloutPlan`)."""
 
     @property
     def id(self) -> str:
