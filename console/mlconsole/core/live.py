@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from mlconsole.core.documents import WHOLE, Document, LiveDocument, document_of
 from mlconsole.core.releases import NOTHING, Content, Variant
 from mlconsole.core.traffic import Shadow, SliceSplit, Split, Traffic, percent
 
@@ -58,11 +59,14 @@ class Live:
     url: str | None = None
     release: str | None = None
     """The release that the backend says it runs (`relevance@staging#3`), where it can carry such a mark."""
+    document: LiveDocument | None = None
+    """The config document, for a document's own target and while a change carries one; else not asked for."""
 
     @property
     def exists(self) -> bool:
         """Whether there is anything of this endpoint at all."""
-        return bool(self.variants) or self.traffic is not None
+        published = document_of(self.endpoint) is not None and self.document is not None and self.document.version is not None
+        return bool(self.variants) or self.traffic is not None or published
 
     def variant(self, name: str) -> LiveVariant | None:
         """The variant of that name."""
@@ -94,7 +98,24 @@ def differences(live: Live, content: Content) -> tuple[Difference, ...]:
     found += traffic_differences(live.traffic, traffic)
     wanted = set(content.names)
     found += [Difference(f"variant {extra.name}", "none", extra.state) for extra in live.variants if extra.name not in wanted]
+    found += document_differences(live.document, content.document)
     return tuple(found)
+
+
+def document_differences(found: LiveDocument | None, wanted: Document | None) -> list[Difference]:
+    """Where the published version is not the wanted one; a release that wants none is content with any."""
+    if wanted is None:
+        return []
+    what = f"config {wanted.name}"
+    if found is None or found.version is None:
+        return [Difference(what, f"version {wanted.version}", "nothing published")]
+    if found.digest != wanted.digest:
+        return [Difference(what, f"version {wanted.version}", f"version {found.version} ({short_digest(found.digest)})")]
+    if found.share != wanted.share:
+        return [Difference(f"{what}, share of clients", f"{percent(wanted.share)} %", f"{percent(found.share)} %")]
+    if wanted.share < WHOLE and found.before_digest != wanted.before_digest:
+        return [Difference(f"{what}, other clients", f"version {wanted.before}", f"version {found.before}")]
+    return []
 
 
 def variant_differences(live: Live, variants: tuple[Variant, ...], *, ready: bool = True) -> list[Difference]:
@@ -136,6 +157,9 @@ def content_of(live: Live) -> Content:
     """The live state as a release's content, for *as found* and *kept* releases; variants that are going away are left out."""
     if not live.exists:
         return NOTHING
+    there = live.document
+    if there is not None and there.version is not None and document_of(live.endpoint) is not None:
+        return Content(document=Document(there.name, there.version, there.digest, there.share, there.before, there.before_digest))
     return Content(
         tuple(
             Variant(there.name, there.model or "unknown", there.version or "unknown", there.digest or "unknown")
@@ -152,18 +176,31 @@ def as_live(content: Content, endpoint: str) -> Live:
         endpoint,
         tuple(LiveVariant(v.name, VariantState.READY, v.model, v.version, v.digest) for v in content.variants),
         content.traffic,
+        document=None if content.document is None else live_document(content.document),
     )
 
 
+def live_document(document: Document) -> LiveDocument:
+    """A document as its store reports it once it stands."""
+    one = document
+    return LiveDocument(one.name, one.version, one.digest, one.share, one.before, one.before_digest, latest=one.version)
+
+
 def fingerprint(live: Live) -> str:
-    """A short hash of what a plan builds on: which bytes run under which name and who gets which share; not how well they are."""
+    """A short hash of what a plan builds on: which bytes run under which name and who gets which share; not how well they are.
+
+    Of a config document: which bytes which share of the clients reads. What an endpoint was applied with is not part of what it is.
+    """
     traffic = live.traffic
-    body = {
+    body: dict[str, object] = {
         "variants": sorted([variant.name, variant.digest or ""] for variant in live.variants),
         "split": sorted(traffic.split.items()) if traffic else None,
         "slices": sorted([entry.key, entry.value, sorted(_given(entry.split).items())] for entry in traffic.by_slice) if traffic else None,
         "shadow": [traffic.shadow.variant, traffic.shadow.sample] if traffic and _shadow(traffic) and traffic.shadow else None,
     }
+    if live.document is not None and document_of(live.endpoint) is not None:
+        one = live.document
+        body["document"] = [one.digest, one.share, one.before_digest if one.share < WHOLE else ""]
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from mlconsole.core.documents import WHOLE, Document
 from mlconsole.core.models import Actor
 from mlconsole.core.traffic import Traffic, percent
 
@@ -24,10 +25,14 @@ class Variant:
 
 @dataclass(frozen=True)
 class Content:
-    """What a release wants: its variants and their traffic. No variants and no traffic: the endpoint does not exist."""
+    """What a release wants: its variants and their traffic. No variants and no traffic: the endpoint does not exist.
+
+    A config document's own release wants its `document` and nothing else; an endpoint's names the one that it was applied with.
+    """
 
     variants: tuple[Variant, ...] = ()
     traffic: Traffic | None = None
+    document: Document | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -55,6 +60,7 @@ class ReleaseKind(StrEnum):
     REVERT = "revert"
     REMOVE = "remove"
     DELETE = "delete"
+    PUBLISH = "publish"
     KEPT = "kept"
     """Somebody changed the endpoint outside, and it was decided to keep that."""
 
@@ -99,9 +105,10 @@ class Release:
 
 
 def describe_content(content: Content) -> str:
-    """One line for people: `v6 90 · v7 10 · shadow v8 20 %`; the slices that differ behind it."""
+    """One line for people: `v6 90 · v7 10 · shadow v8 20 %`; the slices that differ behind it, and the config it is applied with."""
+    config = _describe_document(content.document)
     if content.traffic is None or not content.variants:
-        return "nothing"
+        return config or "nothing"
     serving = [name for name in content.names if content.traffic.reaches(name)]
     if len(serving) == 1 and not content.traffic.by_slice:
         text = f"{serving[0]} 100 %"
@@ -114,4 +121,11 @@ def describe_content(content: Content) -> str:
     if shadow:
         text += f" · shadow {shadow.variant} {percent(shadow.sample)} %"
     standing_by = [name for name in content.names if name not in serving and not (shadow and shadow.variant == name)]
-    return text + (f" · {', '.join(standing_by)} at 0" if standing_by else "")
+    return text + (f" · {', '.join(standing_by)} at 0" if standing_by else "") + (f" · {config}" if config else "")
+
+
+def _describe_document(document: Document | None) -> str:
+    if document is None:
+        return ""
+    part = f" for {percent(document.share)} % of clients, else {document.before or 'none'}" if document.share < WHOLE else ""
+    return f"config {document.version}{part}"

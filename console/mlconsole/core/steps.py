@@ -6,7 +6,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from mlconsole.core.live import Difference, Live, LiveVariant, VariantState, traffic_differences, variant_differences
+from mlconsole.core.documents import Document
+from mlconsole.core.live import (
+    Difference,
+    Live,
+    LiveVariant,
+    VariantState,
+    document_differences,
+    live_document,
+    traffic_differences,
+    variant_differences,
+)
 from mlconsole.core.models import Json
 from mlconsole.core.releases import Variant
 from mlconsole.core.traffic import Traffic
@@ -34,7 +44,7 @@ class Step:
     """
 
     role: str
-    """Who carries it out: `serving`, `traffic`, or `gate` (the engine itself)."""
+    """Who carries it out: `serving`, `traffic`, `config`, or `gate` (the engine itself)."""
     action: str
     """The backend's own name for the call: `start server`, `UpdateEndpoint`."""
     summary: str
@@ -43,6 +53,8 @@ class Step:
     ensures: tuple[Variant, ...] = ()
     removes: tuple[str, ...] = ()
     traffic: Traffic | None = None
+    document: Document | None = None
+    """After it, this version is published, to this share of the clients."""
     gone: bool = False
     """After it, the endpoint has no traffic at all (it is being deleted)."""
     seconds: float = 1.0
@@ -66,6 +78,7 @@ def outstanding(step: Step, live: Live) -> tuple[Difference, ...]:
         found += traffic_differences(live.traffic, step.traffic)
     elif step.gone and live.traffic is not None:
         found += traffic_differences(live.traffic, None)
+    found += document_differences(live.document, step.document)
     return tuple(found)
 
 
@@ -74,7 +87,8 @@ def after(step: Step, live: Live) -> Live:
     touched = {*step.removes, *(variant.name for variant in step.ensures)}
     kept = [variant for variant in live.variants if variant.name not in touched]
     new = [LiveVariant(v.name, VariantState.READY, v.model, v.version, v.digest) for v in step.ensures]
-    return replace(live, variants=(*kept, *new), traffic=None if step.gone else step.traffic or live.traffic)
+    document = live.document if step.document is None else live_document(step.document)
+    return replace(live, variants=(*kept, *new), traffic=None if step.gone else step.traffic or live.traffic, document=document)
 
 
 def in_order(steps: Iterable[Step]) -> tuple[Step, ...]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from mlconsole.core.clock import Clock
+from mlconsole.core.documents import MOST_BYTES, Document, LiveDocument
 from mlconsole.core.live import Live, Transition
 from mlconsole.core.models import Json, ModelVersion
 from mlconsole.core.releases import Content
@@ -52,6 +53,8 @@ class Order:
     """The release that this leads to, `relevance@staging#3`, for marks and tags."""
     versions: Mapping[str, ModelVersion]
     """Variant name → its registered version, for each variant of the step's `ensures`, and for those of the endpoint that are known."""
+    documents: Mapping[str, bytes] = field(default_factory=dict)
+    """Digest → bytes, of the step's `document` and of the version that is read before it."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +188,93 @@ class Traffic(Protocol):
 
     def start(self, endpoint: str, step: Step, order: Order) -> None:
         """As `Serving.start`."""
+        ...
+
+
+@dataclass(frozen=True)
+class ConfigLimits:
+    """What a store of config documents can do."""
+
+    growth: bool = True
+    """A version can be published to a share of the clients; without it, to all or none."""
+    share_granularity: int = 100
+    """Such shares are multiples of so many basis points."""
+    most_bytes: int = MOST_BYTES
+    poll_lag: float = 45.0
+    """Seconds after which every client has read what is published."""
+
+
+@dataclass(frozen=True)
+class StoredVersion:
+    """One version as the store keeps it; `note` is what was written beside it (foreign text)."""
+
+    number: int
+    digest: str
+    size: int
+    created: datetime | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class DocumentReport:
+    """A document as its store reports it."""
+
+    document: LiveDocument
+    transition: Transition = Transition.SETTLED
+    reason: str = ""
+
+
+@runtime_checkable
+class ConfigStore(Protocol):
+    """Where applications read their configuration: immutable, numbered versions of named documents, one of them published."""
+
+    def limits(self) -> ConfigLimits:
+        """What it can do; no call to the backend."""
+        ...
+
+    def list(self) -> Sequence[str]:
+        """The names of all documents."""
+        ...
+
+    def scope(self, document: str) -> str:
+        """The name of what is locked while the document changes; several documents may share one."""
+        ...
+
+    def report(self, document: str) -> DocumentReport:
+        """What is published, to whom, and whether that is changing just now. A document that does not exist has no version."""
+        ...
+
+    def versions(self, document: str, limit: int = 100) -> Sequence[StoredVersion]:
+        """The newest versions, newest first."""
+        ...
+
+    def read(self, document: str, number: int) -> bytes:
+        """The bytes of a version, exactly as they were added.
+
+        Raises:
+            NotFound: there is none of that number.
+        """
+        ...
+
+    def steps(self, live: LiveDocument, target: Document) -> Sequence[Step]:
+        """Pure: the native steps (role `config`, phase SHIFT, with `document` filled) from what is published to the target; none when
+        nothing is left. Publishing a version that the store does not hold yet adds it first, in the same step.
+
+        Raises:
+            Refused: this store can't express the target.
+        """
+        ...
+
+    def start(self, document: str, step: Step, order: Order) -> None:
+        """Begin a step and return at once. Idempotent: a step that has worked already changes nothing, a version is added once.
+
+        The version of `step.document` gets the bytes `order.documents[digest]` if it is not there; its number has to be the next one.
+
+        Raises:
+            Conflict: the fence token is not the newest; somebody else added a version of that number with other bytes (the optimistic
+                lock), or publishes something just now.
+            Refused: it can't be done (the bytes are too many, invalid for the store's own checks); nothing was changed.
+        """
         ...
 
 
