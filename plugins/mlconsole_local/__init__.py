@@ -26,6 +26,9 @@ OPTIONS = (
         {},
         of=Option("service", Kind.GROUP, "One service.", fields=_SERVICE),
     ),
+    Option(
+        "config_poll", Kind.NUMBER, "Seconds after which every application has read a config document that is published.", 2.0, minimum=0
+    ),
 )
 
 
@@ -45,6 +48,12 @@ def _predictions(context: Context) -> Any:
     from mlconsole_local.predictions import PredictionReader
 
     return PredictionReader(context.state)
+
+
+def _config(context: Context) -> Any:
+    from mlconsole_local.configstore import LocalConfigStore
+
+    return LocalConfigStore(context)
 
 
 def _lifecycle(context: Context) -> Any:
@@ -67,6 +76,7 @@ plugin = Plugin(
         "serving": _serving,
         "traffic": _traffic,
         "predictions": _predictions,
+        "config": _config,
         "lifecycle": _lifecycle,
         "actions": _actions,
     },

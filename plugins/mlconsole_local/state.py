@@ -52,6 +52,11 @@ class Layout:
         """`<endpoint>/` for each replay of recorded traffic."""
         return self.root / "replay"
 
+    @property
+    def config(self) -> Path:
+        """`<document>/` for each config document."""
+        return self.root / "config"
+
     def variant(self, endpoint: str, variant: str) -> Path:
         """The folder of one variant's server."""
         return self.variants / checked("an endpoint", endpoint) / checked("a variant", variant)
@@ -63,6 +68,10 @@ class Layout:
     def replay_of(self, endpoint: str) -> Path:
         """The folder of an endpoint's replay."""
         return self.replay / checked("an endpoint", endpoint)
+
+    def document(self, name: str) -> Path:
+        """The folder of one config document."""
+        return self.config / checked("a config document", name)
 
 
 def checked(what: str, name: str) -> str:

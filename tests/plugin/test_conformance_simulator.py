@@ -57,7 +57,13 @@ SETUPS: dict[str, dict[str, Json]] = {
         "scope": "application/production",
         "traffic_seconds": 600.0,
     },
-    "at once": {"variant_seconds": 0, "traffic_seconds": 0, "stop_seconds": 0},
+    "at once, for somebody it knows": {
+        "variant_seconds": 0,
+        "traffic_seconds": 0,
+        "stop_seconds": 0,
+        "caller": "ops\x1b[31m",
+        "account": "4711",
+    },
 }
 
 

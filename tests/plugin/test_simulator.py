@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from mlconsole.plugin import ROLES, Context
 from mlconsole.plugin.conformance import Driver
 from mlconsole.plugin.errors import AuthFailed, Conflict, MLConsoleError, NotFound, Refused, Throttled, Unavailable
 from mlconsole.plugin.options import json_schema
-from mlconsole.plugin.roles import Examples, Invocation, Logs, Order, Predictions, Serving
+from mlconsole.plugin.roles import Examples, Identity, Invocation, Logs, Order, Predictions, Serving
 from mlconsole.plugin.roles import Traffic as TrafficRole
 from mlconsole.plugin.simulator import (
     Behaviour,
@@ -377,3 +378,28 @@ def test_two_clocks_over_one_file_are_one(tmp_path: Path) -> None:
     assert other.elapsed() == one.elapsed()
     other.jump(3)
     assert one.now() == other.now()
+
+
+def test_credentials_that_ran_out_open_nothing(tmp_path: Path) -> None:
+    sim = simulated(tmp_path, caller="ops")
+    assert isinstance(sim.serving, Identity)
+    assert sim.serving.identity().expires is None
+    ends = sim.clock.now() + timedelta(seconds=60)
+    sim.world.credentials_end(ends)
+    assert sim.serving.identity().expires == ends
+    step = first_step(sim)
+    sim.clock.sleep(60)
+    assert sim.traffic is not None
+    for call in (
+        sim.serving.identity,
+        sim.serving.list,
+        lambda: sim.serving.describe(ENDPOINT),
+        lambda: sim.serving.start(ENDPOINT, step, order()),
+        lambda: sim.predictions.read("byte:0"),
+    ):
+        with pytest.raises(AuthFailed, match="token expired"):
+            call()
+    assert sim.world.started() == ("start variant",), "asked, and refused"
+    assert not sim.world.live(ENDPOINT).exists
+    sim.world.credentials_end(None)
+    sim.serving.start(ENDPOINT, step, order())

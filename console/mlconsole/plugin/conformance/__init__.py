@@ -10,7 +10,8 @@
 
 Each check says in its docstring why it is there, with the number of the trap in the field notes that it guards against. Checks that the
 backend can't take (no shadow, no predictions) are skipped with their reason, or turn into a check that it refuses. `docs/roles.md` tells
-the rest. Probes and notifiers have small suites of their own: `ProbeConformance`, `NotifierConformance`, and docs/probes-and-notifiers.md.
+the rest. A store of config documents has a suite of its own, `ConfigStoreConformance`; so have probes and notifiers: `ProbeConformance`,
+`NotifierConformance`, and docs/probes-and-notifiers.md.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ from __future__ import annotations
 import pytest
 
 # The checks are plain modules to pytest: without this their assertions would say nothing but AssertionError.
-pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in ("bench", "variants", "routing", "safety", "observing", "kinds")))
+_CHECKS = ("bench", "variants", "routing", "safety", "observing", "documents", "storing", "kinds")
+pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _CHECKS))
 
 from mlconsole.plugin.conformance.bench import Bench, Driver, as_live, as_variant  # noqa: E402
+from mlconsole.plugin.conformance.documents import ConfigStoreConformance  # noqa: E402
 from mlconsole.plugin.conformance.kinds import NotifierBench, NotifierConformance, ProbeBench, ProbeConformance  # noqa: E402
 from mlconsole.plugin.conformance.observing import PredictionChecks  # noqa: E402
 from mlconsole.plugin.conformance.routing import TrafficChecks  # noqa: E402
 from mlconsole.plugin.conformance.safety import SafetyChecks  # noqa: E402
+from mlconsole.plugin.conformance.storing import ConfigBench, ConfigDriver  # noqa: E402
 from mlconsole.plugin.conformance.variants import VariantChecks  # noqa: E402
 
 
@@ -34,6 +38,9 @@ class ServingConformance(VariantChecks, TrafficChecks, SafetyChecks, PredictionC
 
 __all__ = [
     "Bench",
+    "ConfigBench",
+    "ConfigDriver",
+    "ConfigStoreConformance",
     "Driver",
     "NotifierBench",
     "NotifierConformance",

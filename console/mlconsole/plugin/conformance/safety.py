@@ -15,7 +15,7 @@ from mlconsole.core.traffic import WHOLE
 from mlconsole.plugin.conformance.base import Checks
 from mlconsole.plugin.conformance.bench import Driver
 from mlconsole.plugin.errors import BackendError, Conflict, NotFound
-from mlconsole.plugin.roles import Examples, HttpExample, Logs, Order
+from mlconsole.plugin.roles import Caller, Examples, HttpExample, Identity, Logs, Order
 
 _NOBODY = "no-such-thing"
 
@@ -129,6 +129,17 @@ class SafetyChecks(Checks):
         refused = it.bench.refused
         answer = it.call("invoke", lambda: it.bench.serving.invoke(it.endpoint, refused))
         assert answer.status >= 400, f"the model was to refuse, and answered {answer.status}"
+
+    def test_who_calls_is_told(self, it: Driver) -> None:
+        """A plan refuses to start where the credentials end before it does, so their end has to be a moment that can be compared."""
+        serving = it.bench.serving
+        if not isinstance(serving, Identity):
+            it.skip("this backend does not know as whom it is asked")
+        caller = it.call("identity", serving.identity)
+        assert isinstance(caller, Caller)
+        assert caller.name
+        assert neutralise(str(caller)).isprintable()
+        assert caller.expires is None or caller.expires.tzinfo is not None, "a time without a zone is another one elsewhere"
 
     def test_an_example_is_a_request(self, it: Driver) -> None:
         """What people copy into a shell has to be whole."""

@@ -1,4 +1,4 @@
-"""A backend that is not there: it plays serving, traffic, predictions and logs, and has injectable faults.
+"""A backend that is not there: it plays serving, traffic, predictions, config and logs, and has injectable faults.
 
 For tests, ours and a stranger's::
 
@@ -21,9 +21,10 @@ from mlconsole.plugin import Context, Plugin
 from mlconsole.plugin.errors import Refused
 from mlconsole.plugin.simulator.behaviour import Behaviour
 from mlconsole.plugin.simulator.clock import ManualClock
+from mlconsole.plugin.simulator.configstore import SimulatedConfigStore
 from mlconsole.plugin.simulator.faults import Fault, FaultKind, When
 from mlconsole.plugin.simulator.requests import Load
-from mlconsole.plugin.simulator.roles import SimulatedPredictions, SimulatedServing, SimulatedTraffic
+from mlconsole.plugin.simulator.roles import IdentifiedServing, SimulatedPredictions, SimulatedServing, SimulatedTraffic
 from mlconsole.plugin.simulator.settings import OPTIONS, Settings, Shape, settings_from
 from mlconsole.plugin.simulator.versions import simulated_version, variant_of
 from mlconsole.plugin.simulator.world import Call, World
@@ -36,7 +37,8 @@ def world_of(context: Context) -> World:
 
 
 def _serving(context: Context) -> SimulatedServing:
-    return SimulatedServing(world_of(context), settings_from(context.options))
+    settings = settings_from(context.options)
+    return (IdentifiedServing if settings.caller else SimulatedServing)(world_of(context), settings)
 
 
 def _traffic(context: Context) -> SimulatedTraffic:
@@ -50,11 +52,15 @@ def _predictions(context: Context) -> SimulatedPredictions:
     return SimulatedPredictions(world_of(context))
 
 
+def _config(context: Context) -> SimulatedConfigStore:
+    return SimulatedConfigStore(world_of(context), settings_from(context.options))
+
+
 plugin = Plugin(
     "simulator",
     "1",
     "A simulated backend with injectable faults, for tests.",
-    {"serving": _serving, "traffic": _traffic, "predictions": _predictions},
+    {"serving": _serving, "traffic": _traffic, "predictions": _predictions, "config": _config},
     OPTIONS,
 )
 
@@ -68,6 +74,7 @@ class Simulated:
     serving: SimulatedServing
     traffic: SimulatedTraffic | None
     predictions: SimulatedPredictions
+    config: SimulatedConfigStore
     clock: Clock
 
     @property
@@ -86,7 +93,7 @@ def simulated(folder: Path, *, clock: Clock | None = None, environment: str = "s
     context = Context(environment, folder, folder / "state", {**defaults, "world": str(folder / "world.json"), **options}, clock)
     serving, predictions = _serving(context), _predictions(context)
     traffic = _traffic(context) if serving.settings.shape is Shape.SEPARATE else None
-    return Simulated(context, world_of(context), serving, traffic, predictions, clock)
+    return Simulated(context, world_of(context), serving, traffic, predictions, _config(context), clock)
 
 
 __all__ = [
@@ -100,6 +107,7 @@ __all__ = [
     "Settings",
     "Shape",
     "Simulated",
+    "SimulatedConfigStore",
     "SimulatedPredictions",
     "SimulatedServing",
     "SimulatedTraffic",

@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 _START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+_WIDTH = 64
+"""Bytes of the file."""
 _BOOTED_FOR = 1000.0  # not 0, so that "no time" and "time zero" can't be taken for each other
 
 
@@ -78,9 +80,9 @@ class ManualClock:
                 if stored:
                     self._elapsed, self._wall = json.loads(stored)
                 yield
-                written = json.dumps([self._elapsed, self._wall]).encode()
+                written = json.dumps([self._elapsed, self._wall]).encode().ljust(_WIDTH)
                 if written != stored:
-                    os.ftruncate(descriptor, 0)
+                    # In one piece, and never shorter: a process that is killed here leaves one time or the other.
                     os.pwrite(descriptor, written, 0)
             finally:
                 os.close(descriptor)

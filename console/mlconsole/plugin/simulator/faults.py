@@ -19,16 +19,16 @@ class FaultKind(StrEnum):
     STUCK = "stuck"
     """On a start: in progress for ever, until `World.unstick` (trap 4)."""
     FAIL_VARIANT = "fail variant"
-    """On a start: what it brings up goes FAILED with `reason`."""
+    """On a start: what it brings up goes FAILED with `reason`; on `config.start` the publication does, and clients read what they read."""
     WRONG_BYTES = "wrong bytes"
-    """On a start: what it brings up is ready, but with another digest."""
+    """On a start: what it brings up (or publishes) is there, but with another digest."""
     DIES = "dies"
     """On a start: what it brings up is ready, and FAILED `seconds` later with `reason`."""
     LATE_READ = "late read"
     """On a start: for `seconds`, describe and report still give the state before it. On a describe or report: this one does. On
     `predictions.read`: what is younger than `seconds` is not there yet."""
     EMPTY = "empty"
-    """On `predictions.read`: nothing, at the end. On `serving.list`: no endpoints."""
+    """On `predictions.read`: nothing, at the end. On `serving.list`: no endpoints. On `config.list`: no documents."""
     THROTTLE = "throttle"
     CONFLICT = "conflict"
     REFUSE = "refuse"
@@ -55,8 +55,9 @@ class When(StrEnum):
 class Fault:
     """One thing that goes wrong.
 
-    `on` is a shell pattern; it has to match the call's name (`serving.start`, `traffic.report`, `predictions.read`, …), or its action
-    (`start variant`), or both as `serving.start/start variant`. The first `after` matching calls pass; then `times` are hit (None: all).
+    `on` is a shell pattern; it has to match the call's name (`serving.start`, `traffic.report`, `config.start`, `predictions.read`, …), or
+    its action (`start variant`), or both as `serving.start/start variant`. The first `after` matching calls pass; then `times` are hit
+    (None: all).
     """
 
     kind: FaultKind

@@ -12,7 +12,7 @@ from mlconsole.core.models import Json
 from mlconsole.core.releases import Content
 from mlconsole.core.steps import Step
 from mlconsole.plugin.errors import InvalidRequest
-from mlconsole.plugin.roles import Answer, HttpExample, Invocation, Limits, Order, Page, TrafficReport
+from mlconsole.plugin.roles import Answer, Caller, HttpExample, Invocation, Limits, Order, Page, TrafficReport
 from mlconsole.plugin.simulator import records
 from mlconsole.plugin.simulator.effects import begin, body_of, check_fence
 from mlconsole.plugin.simulator.faults import Fault, FaultKind
@@ -73,6 +73,17 @@ class SimulatedServing:
         rows = [{"name": name, "datatype": "BYTES", "shape": [1], "data": [value]} for name, value in request.inputs.items()]
         body = json.dumps({"inputs": rows})
         return HttpExample("POST", f"/v2/models/{quote(endpoint)}/infer", headers, body)
+
+
+class IdentifiedServing(SimulatedServing):
+    """One that knows as whom it takes who calls (`Identity`)."""
+
+    def identity(self) -> Caller:
+        """The caller of the settings, with credentials that end when the world says so."""
+        with self.world.call("serving.identity"), self.world.section() as state:
+            until = state.credentials_until
+        own = self.settings
+        return Caller(own.caller or "", own.account, own.region, None if until is None else datetime.fromisoformat(until))
 
 
 class SimulatedTraffic:

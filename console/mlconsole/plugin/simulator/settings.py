@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mlconsole.core.documents import MOST_BYTES
 from mlconsole.core.models import Json
 from mlconsole.plugin.options import Kind, Option
-from mlconsole.plugin.roles import Limits
+from mlconsole.plugin.roles import ConfigLimits, Limits
 
 
 class Shape(StrEnum):
@@ -35,6 +36,14 @@ OPTIONS = (
     Option("stop_seconds", Kind.NUMBER, "How long a variant takes to go away.", 2.0, minimum=0),
     Option("scope", Kind.TEXT, "What is locked while anything changes; left out, each endpoint by itself."),
     Option("cost_per_hour", Kind.NUMBER, "What each variant adds to the bill per hour.", minimum=0),
+    Option("config_growth", Kind.FLAG, "Whether a config document can be published to a share of the clients.", True),
+    Option("config_granularity", Kind.INTEGER, "Such shares are multiples of so many basis points.", 100, minimum=1, maximum=10_000),
+    Option("config_seconds", Kind.NUMBER, "How long a publication takes.", 1.0, minimum=0),
+    Option("config_poll", Kind.NUMBER, "Seconds after which every client has read what is published.", 45.0, minimum=0),
+    Option("config_bytes", Kind.INTEGER, "The largest document that is taken.", MOST_BYTES, minimum=1),
+    Option("caller", Kind.TEXT, "As whom it takes who calls; left out, it does not know."),
+    Option("account", Kind.TEXT, "That caller's account.", ""),
+    Option("region", Kind.TEXT, "Where it is.", ""),
 )
 """The plugin's options."""
 
@@ -54,14 +63,27 @@ class Settings:
     stop_seconds: float = 2.0
     scope: str | None = None
     cost_per_hour: float | None = None
+    config_growth: bool = True
+    config_granularity: int = 100
+    config_seconds: float = 1.0
+    config_poll: float = 45.0
+    config_bytes: int = MOST_BYTES
+    caller: str | None = None
+    account: str = ""
+    region: str = ""
 
     @property
     def limits(self) -> Limits:
         """The same as the roles tell it."""
         return Limits(self.share_granularity, self.slices, self.shadow, self.variant_name, variants=self.variants)
 
+    @property
+    def config_limits(self) -> ConfigLimits:
+        """The same as the config role tells it."""
+        return ConfigLimits(self.config_growth, self.config_granularity, self.config_bytes, self.config_poll)
+
     def scope_of(self, endpoint: str) -> str:
-        """What is locked while the endpoint changes."""
+        """What is locked while the endpoint, or the config document as a target, changes."""
         return self.scope or endpoint
 
 

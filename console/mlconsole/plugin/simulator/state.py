@@ -11,6 +11,8 @@ from mlconsole.core.live import Live, LiveVariant, Transition, VariantState
 from mlconsole.core.models import Json
 from mlconsole.core.steps import Step
 from mlconsole.core.traffic import Shadow, SliceSplit, Traffic, names_in, without
+from mlconsole.plugin.simulator import documents
+from mlconsole.plugin.simulator.documents import DocumentRecord, document_from_json
 
 
 @dataclass(frozen=True)
@@ -106,17 +108,21 @@ class State:
     """Everything in the world's file."""
 
     endpoints: dict[str, EndpointRecord] = field(default_factory=dict)
+    documents: dict[str, DocumentRecord] = field(default_factory=dict)
     fences: dict[str, int] = field(default_factory=dict)
     faults: list[dict[str, Json]] = field(default_factory=list)
     behaviours: dict[str, dict[str, Json]] = field(default_factory=dict)
     released: int = 0
     """How often hanging calls have been let go."""
+    credentials_until: str | None = None
+    """When everybody's credentials end; None: they don't."""
 
 
 def state_from_json(body: Mapping[str, Json]) -> State:
     """The state that `asdict` wrote."""
     endpoints = {name: endpoint_from_json(record) for name, record in body["endpoints"].items()}
-    return State(**{**body, "endpoints": endpoints})
+    papers = {name: document_from_json(record) for name, record in body.get("documents", {}).items()}
+    return State(**{**body, "endpoints": endpoints, "documents": papers})
 
 
 def endpoint_from_json(body: Mapping[str, Json]) -> EndpointRecord:
@@ -185,6 +191,8 @@ def advance(state: State, moment: Moment) -> None:
                 change(variant, VariantState.FAILED, moment.at(variant.dies_at), variant.dies_of or "killed: out of memory")
         if not record.variants and record.traffic is None and not record.pending:
             del state.endpoints[record.name]
+    for document in state.documents.values():
+        documents.advance(document, moment.elapsed)
 
 
 def change(record: VariantRecord, to: VariantState, since: str, reason: str = "") -> None:

@@ -12,18 +12,21 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from mlconsole.core.clock import Clock
+from mlconsole.core.documents import WHOLE, digest_of, document_of
 from mlconsole.core.errors import MLConsoleError
 from mlconsole.core.live import Live, VariantState
 from mlconsole.core.models import Json, ModelVersion
 from mlconsole.core.releases import Variant
 from mlconsole.core.traffic import Split, Traffic
-from mlconsole.plugin.errors import Unavailable
-from mlconsole.plugin.roles import Invocation, Observation
+from mlconsole.plugin.errors import AuthFailed, NotFound, Unavailable
+from mlconsole.plugin.roles import DocumentReport, Invocation, Observation
 from mlconsole.plugin.simulator import records
 from mlconsole.plugin.simulator.behaviour import Behaviour, behaviour_to_json
+from mlconsole.plugin.simulator.documents import DocumentRecord, Published, report_of
 from mlconsole.plugin.simulator.effects import fresh
 from mlconsole.plugin.simulator.faults import Fault, FaultKind, When, fault_from_json, fault_to_json
 from mlconsole.plugin.simulator.requests import Load, Request, answered, requests_of, require
@@ -88,8 +91,14 @@ class World:
             state.released += 1
 
     def unstick(self, endpoint: str) -> None:
-        """Let what is stuck come to its end now."""
+        """Let what is stuck come to its end now; of a config document: `config:models`."""
+        document = document_of(endpoint)
         with self.section() as state:
+            if document is not None:
+                moving = _document(state, document).under_way
+                if moving is not None and moving.due is None:
+                    moving.due = self.clock.elapsed()
+                return
             for pending in require(state, endpoint).pending:
                 pending.due = self.clock.elapsed() if pending.due is None else pending.due
 
@@ -127,10 +136,38 @@ class World:
             if delete:
                 del state.endpoints[endpoint]
 
+    def publish_outside(self, document: str, body: bytes, *, share: int = WHOLE) -> int:
+        """Add a version and publish it as somebody else would, at once and without a fence; its number. The others go on reading what was
+        published to all."""
+        with self.section() as state:
+            record = state.documents.setdefault(document, DocumentRecord(document))
+            number, digest, old = record.latest + 1, digest_of(body), record.published
+            record.add(number, body, digest, self.clock.now().isoformat(), "")
+            record.count += 1
+            record.published = Published(number, digest)
+            if share != WHOLE and old is not None:
+                record.published = Published(number, digest, share, old.version, old.digest)
+            return number
+
+    def damage(self, document: str, number: int) -> None:
+        """Let a version of a document have other bytes than were added."""
+        with self.section() as state:
+            _document(state, document).versions[str(number)].body = ""
+
+    def document(self, name: str) -> DocumentReport:
+        """The document as it really is, whatever faults say."""
+        with self.section() as state:
+            return report_of(state.documents.get(name), name)
+
     def skew(self, endpoint: str, split: Split | None) -> None:
         """Really split requests otherwise than what is reported (trap 15); None: as reported again."""
         with self.section() as state:
             require(state, endpoint).skew = dict(split) if split is not None else None
+
+    def credentials_end(self, at: datetime | None) -> None:
+        """Let the credentials of all callers end at a moment, from which on every call is `AuthFailed`; None: they don't end."""
+        with self.section() as state:
+            state.credentials_until = None if at is None else at.isoformat()
 
     def write_log(self, endpoint: str, variant: str, *lines: str) -> None:
         """Let a variant write foreign text into its log."""
@@ -213,7 +250,10 @@ class World:
             number = records.size(self._calls)  # its place in the file: nothing of the world changes by being looked at
             call = Call(number, name, endpoint, action, fence, os.getpid(), self.clock.elapsed())
             self._note({key: value for key, value in asdict(call).items() if key != "outcome"})
+            until = state.credentials_until
         try:
+            if until is not None and self.clock.now() >= datetime.fromisoformat(until):
+                raise AuthFailed(f"The token expired at {until}.")
             self._meet(faults, When.BEFORE, epoch)
             yield faults
             self._meet(faults, When.AFTER, epoch)
@@ -282,6 +322,13 @@ class World:
     def _note(self, body: Mapping[str, Json]) -> None:
         with self._calls.open("a") as file:
             file.write(json.dumps(body) + "\n")  # one write, in append mode: lines of two processes don't mix
+
+
+def _document(state: State, name: str) -> DocumentRecord:
+    record = state.documents.get(name)
+    if record is None:
+        raise NotFound(f'There is no config document "{name}" here.')
+    return record
 
 
 def _due(state: State, name: str, action: str, endpoint: str, variants: Sequence[str]) -> tuple[Fault, ...]:
