@@ -206,7 +206,7 @@ def test_a_control_sequence_in_a_description_is_data(tmp_path: Path) -> None:
 def test_the_schema_comes_from_the_same_declarations() -> None:
     found: Any = schema([LOCAL])
     json.dumps(found)
-    groups = {"environments", "models", "endpoints", "actions", "policies", "observations"}
+    groups = {"environments", "models", "endpoints", "actions", "configs", "policies", "observations"}
     assert set(found["properties"]) == {"workspace", "default_environment", *groups}
     assert found["required"] == ["workspace", "environments"]
     environment = found["properties"]["environments"]["additionalProperties"]
