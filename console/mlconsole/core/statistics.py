@@ -126,6 +126,25 @@ def always_valid_difference(
     return Interval(max(-1.0, share - other - half), k / n - other_k / other_n, min(1.0, share - other + half))
 
 
+def martingale(k: int, n: int, share: float, expected: float, strength: float = 10.0) -> float:
+    """The logarithm of how much likelier k of n are under a beta distribution of shares about `expected` than under `share` itself.
+
+    Should `share` be the true one, it exceeds log(1/alpha) at any look at all with a probability of at most alpha: exactly, however rare
+    what is counted is (Robbins, "Statistical methods related to the law of the iterated logarithm", Annals of Mathematical Statistics 41,
+    1970). The beta distribution weighs as much as `strength` of what is rarer, seen beforehand; it tells most after about eight times that.
+    """
+    weight = strength / min(expected, 1.0 - expected)
+    a, b = weight * expected, weight * (1.0 - expected)
+    averaged = _log_beta(a + k, b + n - k) - _log_beta(a, b)
+    if (k and share <= 0.0) or (n > k and share >= 1.0):
+        return math.inf
+    return averaged - (k * math.log(share) if k else 0.0) - ((n - k) * math.log1p(-share) if n > k else 0.0)
+
+
+def _log_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
+
 def chi_squared_tail(x: float, df: float) -> float:
     """P(X ≥ x) for X ~ χ² with `df` degrees of freedom: the regularised upper incomplete gamma function Q(df/2, x/2).
 

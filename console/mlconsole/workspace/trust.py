@@ -23,6 +23,7 @@ from mlconsole.core.errors import MLConsoleError
 from mlconsole.core.text import neutralise
 from mlconsole.plugin import OWN_KEYS
 from mlconsole.plugin.validation import Located, Sort
+from mlconsole.workspace.configs import ConfigSettings, ValidatorSettings
 from mlconsole.workspace.health import ChannelSettings, ProbeSettings
 from mlconsole.workspace.settings import Workspace
 
@@ -46,7 +47,7 @@ class Executable:
 
 
 def executables(workspace: Workspace) -> tuple[Executable, ...]:
-    """All commands that the workspace brings: actions with `run`, and whatever else has a `run`, as channels of kind `command`.
+    """All commands that the workspace brings: actions and validators with `run`, and whatever else has one, as channels of kind `command`.
 
     Code of plugins is none of them: a workspace brings none, plugins are installed.
     """
@@ -60,7 +61,14 @@ def executables(workspace: Workspace) -> tuple[Executable, ...]:
             found += _made(probe, "probe", f"the probe {probe.name} in {environment.name}")
         for channel in environment.channels.values():
             found += _made(channel, "notifier", f"the channel {channel.name} in {environment.name}")
+    for config in workspace.configs.values():
+        found += [Executable(validator_told(one, config), one.run) for one in config.validators if one.run is not None]
     return tuple(found)
+
+
+def validator_told(validator: ValidatorSettings, config: ConfigSettings) -> str:
+    """What a check that runs a command is called."""
+    return f"the validator {validator.name} of config {config.name}"
 
 
 def runs_command(settings: ProbeSettings | ChannelSettings) -> bool:
