@@ -8,7 +8,20 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("textual", "boto3", "sqlalchemy", "sqlmodel", "httpx", "mlconsole_local", "onnxruntime", "numpy", "uvicorn", "envoy", "redis")
+HEAVY = (
+    "textual",
+    "boto3",
+    "sqlalchemy",
+    "sqlmodel",
+    "httpx",
+    "jsonschema",
+    "mlconsole_local",
+    "onnxruntime",
+    "numpy",
+    "uvicorn",
+    "envoy",
+    "redis",
+)
 
 _LOADED = """
 import sys
