@@ -11,7 +11,10 @@ from typing import NamedTuple
 from mlconsole.core.evidence import HOUR, LEAST, NEEDED_USUAL
 from mlconsole.core.health import OTHER, Baseline, Settings
 from mlconsole.core.rollouts import Rollout
-from mlconsole.core.summaries import APPLICATION, Key, Summary
+from mlconsole.core.summaries import APPLICATION, WINDOW, Key, Summary
+
+WINDOWS = HOUR // WINDOW
+"""So many windows in which it answered are the stable variant's hour, where it has no traffic any more."""
 
 DAY = 86_400.0
 """Seconds in which a slice has to reach its evidence where the rollout has no deadline; else it is pooled."""
@@ -30,7 +33,8 @@ class GuardEvidence:
     endpoint: str
     windows: Mapping[Key, Mapping[int, Summary]]
     """Begin (epoch seconds, a multiple of `WINDOW`) → summary, from an hour before the stage began up to now. Of what is older than the
-    stage only the stable variant is read, and only where it has no traffic in the stage: then it is what the new one is compared with.
+    stage only the stable variant is read, and only where it has no traffic in the stage: then the new one is compared with the last hour
+    in which it had, whenever that was. What begins after now was told by a clock that was set back since, and is not of this stage.
     """
     new: str
     stable: tuple[str, ...]
@@ -134,7 +138,7 @@ class Staged:
             sources.append((self.evidence.shadow, True, -math.inf))
         for windows, copies, begin in sources:
             mine = [windows[key] for key in self._keys((self.evidence.new,), part, copies) if key in windows]
-            for at in sorted({at for one in mine for at in one if at >= begin}, reverse=True):
+            for at in sorted({at for one in mine for at in one if begin <= at <= self.now}, reverse=True):
                 yield [one[at] for one in mine if at in one]
 
     def rate(self, name: str) -> float:
@@ -153,9 +157,9 @@ class Staged:
         first = began
         for key in self._keys(variants, part, copies=False):
             for at, one in self.evidence.windows.get(key, {}).items():
-                if at >= began:
+                if began <= at <= self.now:
                     inside += one.n
-                elif at >= oldest:
+                elif oldest <= at < began:
                     before += one.n
                     first = min(first, at)
         if (self.seconds >= _RATE_KNOWN and inside >= LEAST) or not before:
@@ -183,7 +187,7 @@ class Staged:
         found: dict[str, int] = {}
         for key, windows in self.evidence.windows.items():
             if key.endpoint == self.evidence.endpoint and key.slice == name and not key.shadow and key.variant not in ("", APPLICATION):
-                found[key.variant] = found.get(key.variant, 0) + sum(one.n for at, one in windows.items() if at >= begin)
+                found[key.variant] = found.get(key.variant, 0) + sum(one.n for at, one in windows.items() if begin <= at <= self.now)
         return found
 
     def _total(self, what: str, part: Part) -> Summary:
@@ -193,7 +197,7 @@ class Staged:
         total, began = Summary(), self.evidence.stage_began
         variants = (self.evidence.new,) if what.startswith("new") else self.evidence.stable
         copies = what.startswith("new") and self.stage.shadow
-        low, high = (began - HOUR, began) if what == "before" else (began, math.inf)
+        low, high = (self._last_hour, began) if what == "before" else (began, math.nextafter(self.now, math.inf))
         for key in self._keys(variants, part, copies):
             for at, one in self.evidence.windows.get(key, {}).items():
                 if low <= at < high:
@@ -204,6 +208,15 @@ class Staged:
                     _add(total, one)
         self._sums[what, part.slices] = total
         return total
+
+    @cached_property
+    def _last_hour(self) -> float:
+        """When the last hour began in which the stable variant answered consumers before the stage; counted in windows, and not by a clock
+        that may have been set."""
+        began, whole = self.evidence.stage_began, Part("", (), True)
+        mine = [self.evidence.windows.get(key, {}) for key in self._keys(self.evidence.stable, whole, copies=False)]
+        answered = sorted({at for one in mine for at in one if at < began}, reverse=True)[:WINDOWS]
+        return answered[-1] if answered else began
 
     def _keys(self, variants: tuple[str, ...], part: Part, copies: bool) -> list[Key]:
         return [Key(self.evidence.endpoint, variant, copies, name) for variant in variants for name in part.slices]
