@@ -143,6 +143,24 @@ def test_one_of_before_health_is_copied_and_goes_on(path: Path, monkeypatch: pyt
     assert ask(path, "PRAGMA foreign_key_check") == []
 
 
+def test_who_watched_before_callers_were_known_still_does(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, before = SetClock(), migrations.MIGRATIONS.index(migrations._callers)
+    with monkeypatch.context() as past:
+        past.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:before])
+        open_registry(path, clock=clock).close()
+    columns = "environment, token, holder, place, pid, boot, since, beat_at, beat, every, ended, problem, channels"
+    holder = '{"user": "anna", "host": "bastion-1"}'
+    moment = clock.now().isoformat(timespec="microseconds")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        row = ("production", 3, holder, "", 1, "", moment, moment, 0.0, 5.0, moment, "", "[]")
+        connection.execute(f"INSERT INTO watcher ({columns}) VALUES ({', '.join('?' * len(row))})", row)
+    with open_registry(path, clock=clock) as registry:
+        there = registry.watcher("production")
+        assert there is not None
+        assert (there.token, there.caller, there.dead_because) == (3, None, "it was ended")
+        assert registry.watch("production", Actor("anna", "bastion-1"), 1) == 4
+
+
 def test_the_revision_rises_with_what_changes_seldom_only(old: Path) -> None:
     with open_registry(old, clock=SetClock()) as registry:
         before = registry.revision()

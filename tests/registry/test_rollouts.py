@@ -24,8 +24,9 @@ from mlconsole.core.rollouts import LEGAL_EXITS, Control, PlannedStage, Rollout,
 from mlconsole.core.traffic import Traffic
 from mlconsole.plugin.errors import AlreadyExists, Conflict, Locked, UnknownName, UsageError
 from mlconsole.plugin.roles import Notice
-from mlconsole.registry import Registry, open_registry
+from mlconsole.registry import Registry, Telling, open_registry
 from mlconsole.registry.bodies import dump, load
+from mlconsole.registry.journal import Journal
 from registry.samples import ENV, OLA, START, TOMEK, SetClock, begun, content, plan, processes, release
 
 ANNA = Actor("anna", "bastion-1")
@@ -240,6 +241,52 @@ def test_superseded_in_the_same_transaction(registry: Registry, clock: SetClock)
     driver = registry.rollout_driver("r1")
     assert driver is not None
     assert not driver.alive
+
+
+TELL = Telling(lambda of, event: replace(notice(str(event[2])), title=str(of.state)), lambda _: ["ops", "mail"])
+
+
+def told(registry: Registry) -> list[tuple[str, str, str]]:
+    return [(row.dedupe, row.channel, row.notice.title) for row in reversed(registry.notices(ENV))]
+
+
+def test_who_supersedes_it_tells_people_in_the_same_transaction(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    driven(registry)
+    with monkeypatch.context() as broken:
+        broken.setattr(Journal, "_pending", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            start(registry, plan(), supersedes="r1", tell=TELL)
+    assert told(registry) == [], "a change that does not begin tells nobody"
+    start(registry, plan(), supersedes="r1", tell=TELL)
+    assert told(registry) == [("rollout:r1:superseded:7f3a", name, "superseded") for name in ("ops", "mail")]
+
+
+def test_who_takes_it_back_tells_people_only_where_it_was_not_going_back(registry: Registry) -> None:
+    made, token = driven(registry)
+    start(registry, REVERT, tell=TELL)
+    assert told(registry) == [(f"rollout:r1:back:{REVERT.id}", name, "going back") for name in ("ops", "mail")]
+    made, token = driven(registry, rollout("r2", "category"))
+    registry.save_rollout(at(made, RolloutState.GOING_BACK), token)
+    start(registry, replace(REVERT, id="face", endpoint="category", scope="category"), tell=TELL)
+    assert len(told(registry)) == 2
+    assert registry.rollout_events("r2")[-1].key == "back:face"
+
+
+def test_keeping_what_is_there_tells_as_well(registry: Registry) -> None:
+    registry.begin_rollout(rollout())
+    registry.adopt(release(kind=ReleaseKind.KEPT), supersedes="r1", tell=TELL)
+    assert told(registry) == [("rollout:r1:superseded:kept", name, "superseded") for name in ("ops", "mail")]
+
+
+def test_one_that_yields_does_not_end_where_somebody_wants_it_back(registry: Registry) -> None:
+    made, token = driven(registry)
+    waiting = registry.save_rollout(at(made, RolloutState.WAITING), token)
+    registry.ask_control("r1", Control.REVERT, OLA)
+    with pytest.raises(Conflict, match="asked to go back just now"):
+        registry.save_rollout(at(waiting, RolloutState.DONE), token, yields=True)
+    assert stored(registry).state is RolloutState.WAITING
+    back = registry.save_rollout(at(waiting, RolloutState.GOING_BACK), token)
+    assert back.state is RolloutState.GOING_BACK
 
 
 def test_what_is_over_or_going_back_is_not_superseded(registry: Registry) -> None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from mlconsole.plugin.errors import Conflict, UnknownName
-from mlconsole.plugin.roles import Sighting
+from mlconsole.plugin.roles import Caller, Sighting
 from mlconsole.registry import Registry, RunState, here
 from mlconsole.registry.probes import EVENTS
 from registry.samples import ENV, OLA, START, TOMEK, SetClock
@@ -39,6 +39,29 @@ def test_a_second_watcher_is_refused_and_told_who_watches(registry: Registry, cl
     assert (row.alive, row.age, row.since, row.beat) == (True, 0.0, START, clock.now())
     assert (row.problem, row.channels) == ("ops answers 500\\x1b", ("ops", "mail"))
     assert registry.watch("staging", OLA, os.getpid()) == 1
+
+
+def test_as_whom_it_acts_comes_with_its_heartbeat(registry: Registry, clock: SetClock) -> None:
+    token = registry.watch(ENV, TOMEK, os.getpid())
+
+    def caller() -> Caller | None:
+        row = registry.watcher(ENV)
+        assert row is not None
+        return row.caller
+
+    assert caller() is None
+    acts = Caller("ops-guardian", "4711", "eu-central-1", clock.now() + timedelta(hours=1))
+    registry.beat(ENV, token, caller=acts)
+    assert caller() == acts
+    registry.beat(ENV, token, caller=Caller("for ever"))
+    assert caller() == Caller("for ever")
+    registry.beat(ENV, token)
+    assert caller() is None, "it does not know any more"
+    registry.beat(ENV, token, caller=acts)
+    registry.unwatch(ENV, token)
+    assert caller() == acts, "as whom it acted"
+    registry.watch(ENV, OLA, os.getpid())
+    assert caller() is None, "that was another one"
 
 
 def test_one_without_a_heartbeat_is_followed_by_another_and_stops(registry: Registry, clock: SetClock) -> None:

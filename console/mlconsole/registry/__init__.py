@@ -1,9 +1,10 @@
 """The local SQLite registry: versions, releases, plans, the journal, leases, control, alarms, notices, watchers, runs, probes,
-rollouts, approvals. Only it and `observations` know SQL.
+rollouts, approvals, config documents. Only it and `observations` know SQL.
 """
 
 from mlconsole.registry.alarms import AlarmEvent
 from mlconsole.registry.approvals import Permit
+from mlconsole.registry.claims import Telling
 from mlconsole.registry.drivers import DriverRow
 from mlconsole.registry.outbox import OutboxRow, OutboxState
 from mlconsole.registry.parts import EndpointRow, LeaseRow, Recorded
@@ -29,6 +30,7 @@ __all__ = [
     "RolloutControl",
     "RolloutEvent",
     "RunState",
+    "Telling",
     "WatcherRow",
     "open_registry",
 ]

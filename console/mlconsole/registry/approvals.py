@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlmodel import Session, col, select
 
 from mlconsole.core import approvals as rules
-from mlconsole.core.approvals import ApprovalPolicy, Request, RequestState, Say, Vote
+from mlconsole.core.approvals import ApprovalPolicy, Happened, Request, RequestState, Say, Vote
 from mlconsole.core.models import Actor
 from mlconsole.core.text import neutralise
 from mlconsole.plugin.errors import Conflict, NotAllowed, UnknownName
+from mlconsole.plugin.roles import Notice
 from mlconsole.registry.bodies import dump, from_moment, load, moment
+from mlconsole.registry.outbox import put
 from mlconsole.registry.parts import Part
 from mlconsole.registry.tables import ApprovalRequestTable, ApprovalTable
+
+Tell = Callable[[Happened], tuple[Notice, Sequence[str]]]
+"""What people are told of something that happened, and by which channels. It is called inside the transaction, and asks nobody."""
 
 
 @dataclass(frozen=True)
@@ -30,26 +35,24 @@ class Permit:
 class Approvals(Part):
     """What waits for a colleague's word in each environment. Numbers are given out over all environments and never twice."""
 
-    def request_approval(self, request: Request) -> Request:
-        """Ask for approval; returned with its number. Where an open request of the endpoint has the same effect, that one is returned."""
+    def request_approval(self, request: Request, *, instead_of: Sequence[int] = (), tell: Tell | None = None) -> Request:
+        """Ask for approval; returned with its number. Where an open request of the endpoint has the same effect, that one is returned.
+
+        It takes the place of the requests `instead_of`, of which those that are open and have another effect lapse.
+        """
 
         def work(session: Session) -> Request:
+            now = self._clock.now()
             there = _open_with(session, request.environment, request.endpoint, request.effect)
-            if there is not None:
-                return load(Request, there.body)
-            row = ApprovalRequestTable(
-                environment=request.environment,
-                endpoint=request.endpoint,
-                plan=request.plan,
-                rollout=request.rollout,
-                effect=request.effect,
-                state=request.state.value,
-                body="",
-            )
-            session.add(row)
-            session.flush()
-            assert row.number is not None
-            return _save(session, row, replace(request, number=row.number, reason=neutralise(request.reason)))
+            asked = load(Request, there.body) if there is not None else _new(session, request)
+            for number in instead_of:
+                row = _row(session, number)
+                earlier = load(Request, row.body)
+                if earlier.open and earlier.effect != request.effect:
+                    _lapse(session, row, earlier, request.parts, now, tell, instead=asked.number)
+            if there is None:
+                _tell(session, tell, Happened("asked", asked), now)
+            return asked
 
         return self._database.write(work)
 
@@ -91,7 +94,20 @@ class Approvals(Part):
         """What was said to a request, oldest first; of each user the last word."""
         return self._database.read(lambda session: _votes(session, number))
 
-    def vote(self, number: int, actor: Actor, say: Say, text: str, policy: ApprovalPolicy) -> Request:
+    def votes_on(self, numbers: Sequence[int]) -> Mapping[int, list[Vote]]:
+        """What was said to each of these requests, oldest first."""
+
+        def work(session: Session) -> Mapping[int, list[Vote]]:
+            table = ApprovalTable
+            statement = select(table).where(col(table.request).in_(numbers)).order_by(col(table.at), col(table.user))
+            found: dict[int, list[Vote]] = {number: [] for number in numbers}
+            for row in session.exec(statement):
+                found[row.request].append(_vote(row))
+            return found
+
+        return self._database.read(work)
+
+    def vote(self, number: int, actor: Actor, say: Say, text: str, policy: ApprovalPolicy, *, tell: Tell | None = None) -> Request:
         """A colleague approves or rejects; what the same user said before is replaced.
 
         Raises:
@@ -113,7 +129,9 @@ class Approvals(Part):
             vote.verdict, vote.text, vote.at, vote.actor = say.value, neutralise(text.strip()), moment(now), dump(actor)
             session.add(vote)
             session.flush()
-            return _decided(session, row, request, policy, now)
+            decided = _decided(session, row, request, policy, now)
+            _tell(session, tell, Happened(say.value, decided, vote=_vote(vote)), now)
+            return decided
 
         return self._database.write(work)
 
@@ -139,7 +157,9 @@ class Approvals(Part):
 
         return self._database.write(work)
 
-    def settle_approval(self, number: int, effect: str, parts: Mapping[str, str], policy: ApprovalPolicy) -> Request:
+    def settle_approval(
+        self, number: int, effect: str, parts: Mapping[str, str], policy: ApprovalPolicy, *, tell: Tell | None = None
+    ) -> Request:
         """Look at a request again: it lapses where what it asks for would have another `effect` (`parts`) by now, and is decided by the
         policy of now. What is terminal or used stays.
 
@@ -154,13 +174,12 @@ class Approvals(Part):
                 return request
             now = self._clock.now()
             if effect != request.effect:
-                why = rules.lapse_told(request, _votes(session, number), parts, now)
-                return _save(session, row, replace(request, state=RequestState.LAPSED, ended=now, why=why))
+                return _lapse(session, row, request, parts, now, tell)
             return _decided(session, row, request, policy, now)
 
         return self._database.write(work)
 
-    def withdraw_approval(self, number: int, actor: Actor, reason: str = "") -> Request:
+    def withdraw_approval(self, number: int, actor: Actor, reason: str = "", *, tell: Tell | None = None) -> Request:
         """Whoever asked, or wrote the plan, takes a request back.
 
         Raises:
@@ -178,7 +197,10 @@ class Approvals(Part):
                     next=f"mlconsole approvals reject {number}",
                 )
             why = neutralise(f"withdrawn by {actor}" + (f": {reason.strip()}" if reason.strip() else ""))
-            return _save(session, row, replace(request, state=RequestState.WITHDRAWN, ended=self._clock.now(), why=why))
+            now = self._clock.now()
+            withdrawn = _save(session, row, replace(request, state=RequestState.WITHDRAWN, ended=now, why=why))
+            _tell(session, tell, Happened("withdrawn", withdrawn), now)
+            return withdrawn
 
         return self._database.write(work)
 
@@ -200,6 +222,46 @@ def spend(session: Session, permit: Permit, environment: str, endpoint: str, by:
     if state is not RequestState.APPROVED:
         raise _holds_not(request, f"is {state}")
     return _save(session, row, replace(request, state=state, used=by, ended=request.ended or now))
+
+
+def _new(session: Session, request: Request) -> Request:
+    row = ApprovalRequestTable(
+        environment=request.environment,
+        endpoint=request.endpoint,
+        plan=request.plan,
+        rollout=request.rollout,
+        effect=request.effect,
+        state=request.state.value,
+        body="",
+    )
+    session.add(row)
+    session.flush()
+    assert row.number is not None
+    return _save(session, row, replace(request, number=row.number, reason=neutralise(request.reason)))
+
+
+def _lapse(
+    session: Session,
+    row: ApprovalRequestTable,
+    request: Request,
+    parts: Mapping[str, str],
+    now: datetime,
+    tell: Tell | None,
+    instead: int = 0,
+) -> Request:
+    why = rules.lapse_told(request, _votes(session, request.number), parts, now)
+    lapsed = _save(session, row, replace(request, state=RequestState.LAPSED, ended=now, why=why))
+    _tell(session, tell, Happened("lapsed", lapsed, instead=instead), now)
+    return lapsed
+
+
+def _tell(session: Session, tell: Tell | None, happened: Happened, now: datetime) -> None:
+    """Put it into the outbox, in the transaction in which it happens: all or nothing."""
+    if tell is not None:
+        happened = replace(happened, votes=tuple(_votes(session, happened.request.number)))
+        notice, channels = tell(happened)
+        for channel in channels:
+            put(session, happened.request.environment, happened.key, channel, notice, now)
 
 
 def _decided(session: Session, row: ApprovalRequestTable, request: Request, policy: ApprovalPolicy, now: datetime) -> Request:
@@ -257,4 +319,8 @@ def _save(session: Session, row: ApprovalRequestTable, request: Request) -> Requ
 
 def _votes(session: Session, number: int) -> list[Vote]:
     statement = select(ApprovalTable).where(ApprovalTable.request == number).order_by(col(ApprovalTable.at), col(ApprovalTable.user))
-    return [Vote(load(Actor, row.actor), Say(row.verdict), row.text, from_moment(row.at)) for row in session.exec(statement)]
+    return [_vote(row) for row in session.exec(statement)]
+
+
+def _vote(row: ApprovalTable) -> Vote:
+    return Vote(load(Actor, row.actor), Say(row.verdict), row.text, from_moment(row.at))

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlmodel import Session
 
+from mlconsole.core.documents import target_told
 from mlconsole.core.models import Actor
 from mlconsole.core.text import duration, neutralise
 from mlconsole.plugin.errors import Locked
@@ -64,7 +65,7 @@ class Drivers(Part):
             elif not self._driver_dead(driver):
                 who, since = neutralise(str(load(Actor, driver.holder))), clock_time(from_moment(driver.since), now)
                 raise Locked(
-                    f"The rollout of {row.endpoint} is driven by {who} (pid {driver.pid}) since {since} "
+                    f"The rollout of {target_told(row.endpoint)} is driven by {who} (pid {driver.pid}) since {since} "
                     f"(alive {duration(self._driver_age(driver))} ago). A second driver was not started.",
                     next=f"mlconsole rollout status {row.endpoint}",
                 )

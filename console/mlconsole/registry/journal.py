@@ -7,6 +7,7 @@ from dataclasses import replace
 from sqlalchemy import CursorResult
 from sqlmodel import Session, col, select, update
 
+from mlconsole.core.documents import Document, config_target
 from mlconsole.core.models import Actor
 from mlconsole.core.operations import LEGAL_EXITS, Cause, Lease, Operation, OperationState, StepRecord, StepState, Wanted
 from mlconsole.core.plans import Plan
@@ -14,7 +15,7 @@ from mlconsole.core.releases import Content, Release, Standing
 from mlconsole.plugin.errors import Conflict, Locked, PlanOutdated, UnknownName
 from mlconsole.registry.approvals import Permit, spend
 from mlconsole.registry.bodies import dump, load, moment
-from mlconsole.registry.claims import admit
+from mlconsole.registry.claims import Telling, admit
 from mlconsole.registry.parts import Part, endpoint_row, held_row, make_live, release_row, steps_of, unfinished_on
 from mlconsole.registry.plans import plan_row
 from mlconsole.registry.tables import ControlTable, OperationTable, PlanTable, ReleaseTable, StepTable
@@ -35,11 +36,13 @@ class Journal(Part):
         driver: int = 0,
         supersedes: str = "",
         approval: Permit | None = None,
+        tell: Telling | None = None,
     ) -> Operation:
         """Begin the one operation that this plan may have: its release gets a number and is pending, its revert target is stored.
 
         The plan is kept if it was not yet. A change of a `rollout` shows its newest `driver`'s token. On an endpoint that is in a rollout
-        others may only go back, or say which rollout they supersede: that ends it. With `approval` that is used up by it.
+        others may only go back, or say which rollout they supersede: that ends it. What becomes of a rollout by it people are told in the
+        same transaction, as `tell` says. With `approval` that is used up by it.
 
         Raises:
             Conflict: the lease is not the newest any more, or not of this plan's scope; the endpoint's claim does not let it begin; the
@@ -60,7 +63,7 @@ class Journal(Part):
                     next=f"Finish it one way or the other first: mlconsole recover --env {plan.environment}.",
                 )
             now = self._clock.now()
-            admit(session, plan, actor, now, rollout=rollout, driver=driver, supersedes=supersedes)
+            admit(session, plan, actor, now, rollout=rollout, driver=driver, supersedes=supersedes, tell=tell)
             if approval is not None:
                 spend(session, approval, plan.environment, plan.endpoint, plan.id, now)
             release = self._pending(session, plan, actor, rollout)
@@ -153,10 +156,12 @@ class Journal(Part):
         cause: Cause | None = None,
         problem: str = "",
         former: Standing = Standing.PAST,
+        published: Document | None = None,
     ) -> Operation:
         """End an operation, all in one: its release is live (and the one before it `former`), or failed; the lease is given back.
 
-        A cause or problem that is not given stays as `set_state` wrote it.
+        A cause or problem that is not given stays as `set_state` wrote it. `published`: the config document as the operation left it, where
+        an endpoint's change published one; the document gets a release of its own by that.
 
         Raises:
             Conflict: the lease is not the newest any more, or that end may not follow.
@@ -174,6 +179,8 @@ class Journal(Part):
             else:
                 release.standing = Standing.FAILED
                 session.add(release)
+            if published is not None:
+                self._published(session, ended, published)
             held = held_row(session, lease)
             held.held = False
             session.add(held)
@@ -244,6 +251,34 @@ class Journal(Part):
             return None if row is None else (Wanted(row.wanted), load(Actor, row.actor))
 
         return self._database.read(work)
+
+    def _published(self, session: Session, operation: Operation, document: Document) -> None:
+        plan, target = operation.plan, config_target(document.name)
+        row = endpoint_row(session, plan.environment, target)
+        before = release_row(session, plan.environment, target, row.live_release) if row.live_release is not None else None
+        if before is not None and load(Release, before.body).content.document == document:
+            return
+        row.last_number += 1
+        session.add(row)
+        release = Release(
+            environment=plan.environment,
+            endpoint=target,
+            number=row.last_number,
+            content=Content(document=document),
+            kind=plan.kind,
+            created=self._clock.now(),
+            actor=operation.actor,
+            reason=plan.reason,
+            made_from=None if before is None else before.number,
+            rollout=operation.rollout,
+            by=f"{plan.endpoint}#{operation.release}",
+        )
+        new = ReleaseTable(
+            environment=plan.environment, endpoint=target, number=release.number, standing=Standing.PENDING, body=dump(release)
+        )
+        session.add(new)
+        session.flush()
+        make_live(session, new, Standing.PAST)
 
     def _use(self, session: Session, plan: Plan, body: str) -> None:
         if session.exec(select(PlanTable.id).where(PlanTable.id == plan.id)).first() is None:

@@ -154,7 +154,33 @@ def _rollouts(connection: sqlite3.Connection) -> None:
             connection.execute(f"CREATE TRIGGER revised_{table}_{event.lower()} {when} BEGIN UPDATE revision SET number = number + 1; END")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _health, _rollouts)
+_DOCUMENTS = (
+    "CREATE TABLE document_bytes (digest TEXT NOT NULL PRIMARY KEY, body BLOB NOT NULL)",
+    """CREATE TABLE draft (
+        environment TEXT NOT NULL, document TEXT NOT NULL, edition INTEGER NOT NULL, body TEXT NOT NULL,
+        PRIMARY KEY (environment, document))""",
+    """CREATE TABLE forecast (
+        environment TEXT NOT NULL, document TEXT NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL,
+        PRIMARY KEY (environment, document, version))""",
+)
+
+
+def _documents(connection: sqlite3.Connection) -> None:
+    """Config documents: the bytes of their versions, drafts, forecasts."""
+    for statement in _DOCUMENTS:
+        connection.execute(statement)
+    for table in ("draft", "forecast"):
+        for event in ("INSERT", "UPDATE", "DELETE"):
+            when = f'AFTER {event} ON "{table}"'
+            connection.execute(f"CREATE TRIGGER revised_{table}_{event.lower()} {when} BEGIN UPDATE revision SET number = number + 1; END")
+
+
+def _callers(connection: sqlite3.Connection) -> None:
+    """As whom a watcher acts at the backend, and until when."""
+    connection.execute("ALTER TABLE watcher ADD COLUMN caller TEXT NOT NULL DEFAULT ''")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _health, _rollouts, _documents, _callers)
 """Number n (from 1) leads from schema n-1 to n; each runs in one transaction and is never edited after its release."""
 
 

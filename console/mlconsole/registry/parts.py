@@ -54,12 +54,10 @@ class Part:
 
 
 def unfinished_on(session: Session, environment: str, scope: str) -> Operation | None:
-    """The operation on that scope that has not come to its end, if there is one."""
-    statement = select(OperationTable.body).where(
-        OperationTable.environment == environment, OperationTable.scope == scope, col(OperationTable.ended).is_(None)
-    )
-    body = session.exec(statement).first()
-    return None if body is None else load(Operation, body)
+    """The operation that has not come to its end and changes that scope, alone or among others; None: there is none."""
+    statement = select(OperationTable.body).where(OperationTable.environment == environment, col(OperationTable.ended).is_(None))
+    found = (load(Operation, body) for body in session.exec(statement))
+    return next((one for one in found if scope in one.plan.scopes), None)
 
 
 def steps_of(session: Session, operation: str) -> list[StepRecord]:

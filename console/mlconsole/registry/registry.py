@@ -11,6 +11,7 @@ from mlconsole.core.clock import Clock
 from mlconsole.registry.alarms import Alarms
 from mlconsole.registry.approvals import Approvals
 from mlconsole.registry.database import Database, open_database
+from mlconsole.registry.documents import Documents
 from mlconsole.registry.drivers import Drivers
 from mlconsole.registry.journal import Journal
 from mlconsole.registry.leases import Leases
@@ -25,9 +26,9 @@ from mlconsole.registry.versions import Versions
 from mlconsole.registry.watchers import Watchers
 
 
-class Registry(Versions, Releases, Plans, Journal, Leases, Alarms, Outbox, Watchers, Runs, Probes, Rollouts, Drivers, Approvals):
+class Registry(Versions, Releases, Plans, Journal, Leases, Alarms, Outbox, Watchers, Runs, Probes, Rollouts, Drivers, Approvals, Documents):
     """Versions, releases, plans, the journal, leases and control; alarms, the outbox, watchers, runs of actions and probes; rollouts, their
-    drivers, approvals.
+    drivers, approvals; config documents.
 
     Usable from several threads, not across a fork.
 
@@ -48,8 +49,8 @@ class Registry(Versions, Releases, Plans, Journal, Leases, Alarms, Outbox, Watch
         return bool(self._database.why_read_only)
 
     def revision(self) -> int:
-        """A number that rises whenever versions, releases, changes, rollouts, approvals, alarms, actions or what probes found are written;
-        not with signs of life, locks and figures. Whoever looks again and again sees by it that there is nothing to be read anew.
+        """A number that rises whenever versions, releases, changes, rollouts, approvals, drafts, alarms, actions or what probes found are
+        written; not with signs of life, locks and figures. Whoever looks again and again sees by it that there is nothing to be read anew.
         """
         return self._database.read(lambda session: session.exec(select(RevisionTable.number)).one())
 

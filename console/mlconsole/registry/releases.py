@@ -7,12 +7,13 @@ from datetime import datetime
 
 from sqlmodel import Session, col, select
 
+from mlconsole.core.documents import document_of, target_told
 from mlconsole.core.operations import Operation, StepState
 from mlconsole.core.releases import Release, ReleaseKind, Standing
 from mlconsole.core.steps import Phase
 from mlconsole.plugin.errors import Conflict
 from mlconsole.registry.bodies import dump, from_moment, load
-from mlconsole.registry.claims import admit_kept
+from mlconsole.registry.claims import Telling, admit_kept
 from mlconsole.registry.parts import EndpointRow, Part, Recorded, endpoint_row, make_live, recorded, release_row
 from mlconsole.registry.tables import EndpointTable, OperationTable, ReleaseTable, StepTable
 
@@ -21,9 +22,15 @@ class Releases(Part):
     """What was wanted of each endpoint, number by number."""
 
     def endpoints(self, environment: str) -> list[EndpointRow]:
-        """The environment's endpoints by name, also those whose live release says that they do not exist (any more)."""
+        """The environment's endpoints by name, also those whose live release says that they do not exist (any more). Config documents are
+        targets of releases too, and no endpoints.
+        """
         statement = select(EndpointTable).where(EndpointTable.environment == environment).order_by(col(EndpointTable.name))
-        return self._database.read(lambda session: [EndpointRow(row.name, row.live_release) for row in session.exec(statement)])
+
+        def work(session: Session) -> list[EndpointRow]:
+            return [EndpointRow(row.name, row.live_release) for row in session.exec(statement) if document_of(row.name) is None]
+
+        return self._database.read(work)
 
     def release(self, environment: str, endpoint: str, number: int) -> Recorded | None:
         """One release, or None."""
@@ -46,12 +53,12 @@ class Releases(Part):
         """The release that the endpoint should be now, or None when we know of none."""
         return self._database.read(lambda session: _live(session, environment, endpoint))
 
-    def adopt(self, release: Release, *, former: Standing = Standing.PAST, supersedes: str = "") -> Release:
+    def adopt(self, release: Release, *, former: Standing = Standing.PAST, supersedes: str = "", tell: Telling | None = None) -> Release:
         """Write down what is there already (*as found*, *kept*) as the live release; returned with the number that it got.
 
         The release that was live gets the standing `former`. *As found* written twice (by two consoles at once) is one release.
 
-        On an endpoint that is in a rollout only with `supersedes`: that ends it.
+        On an endpoint that is in a rollout only with `supersedes`: that ends it, and people are told of it as `tell` says.
 
         Raises:
             Conflict: a change of that endpoint is not at its end, and what is there belongs to that; or it is in a rollout.
@@ -67,14 +74,14 @@ class Releases(Part):
             ).first()
             if busy is not None:
                 raise Conflict(
-                    f"{release.endpoint} is being changed (change {busy}), so what is there now can't be kept as a release.",
+                    f"{target_told(release.endpoint)} is being changed (change {busy}), so what is there now can't be kept as a release.",
                     next=f"Wait: mlconsole wait {release.endpoint}.",
                 )
             live = _live(session, release.environment, release.endpoint)
             if release.kind is ReleaseKind.AS_FOUND and live is not None and live.release.content == release.content:
                 return live.release
             who = f"{release.actor}: {release.kind}"
-            admit_kept(session, release.environment, release.endpoint, who, self._clock.now(), supersedes)
+            admit_kept(session, release.environment, release.endpoint, who, self._clock.now(), supersedes, tell)
             endpoint = endpoint_row(session, release.environment, release.endpoint)
             endpoint.last_number += 1
             numbered = replace(release, number=endpoint.last_number)

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlmodel import Session, col, select
 
+from mlconsole.core.documents import target_told
 from mlconsole.core.errors import UsageError
 from mlconsole.core.models import Actor
 from mlconsole.core.rollouts import CONTROLS, Control, Rollout, RolloutState
@@ -16,8 +17,7 @@ from mlconsole.plugin.errors import AlreadyExists, Conflict, Locked
 from mlconsole.plugin.roles import Notice
 from mlconsole.registry.approvals import Permit, spend
 from mlconsole.registry.bodies import dump, from_moment, load, moment
-from mlconsole.registry.claims import claim_row, claimed, held_driver, move, note_rollout, over, rollout_row, where_it_is
-from mlconsole.registry.outbox import put
+from mlconsole.registry.claims import claim_row, claimed, held_driver, move, note_rollout, over, rollout_row, told, where_it_is
 from mlconsole.registry.parts import Part
 from mlconsole.registry.tables import (
     EndpointTable,
@@ -135,14 +135,17 @@ class Rollouts(Part):
         event: tuple[str, str, str | None] | None = None,
         notice: Notice | Callable[[Rollout], Notice | None] | None = None,
         channels: Sequence[str] | Callable[[Notice], Sequence[str]] = (),
+        *,
+        yields: bool = False,
     ) -> Rollout:
         """Write down how a rollout is now, with what happened (kind, text, key) and whom to tell of it: all or nothing.
 
         `notice` goes to each of `channels` once for each `key` in the life of the rollout; an event whose key was noted before is not noted
-        again. At its end `ended` is set, the claim and the driver's right are given back, and what was still asked counts as done.
+        again. At its end `ended` is set, the claim and the driver's right are given back, and what was still asked counts as done. With
+        `yields` nothing is written where somebody asked to go back meanwhile: abort always wins.
 
         Raises:
-            Conflict: the driver's token is not the newest any more, or that state may not follow (terminal is terminal).
+            Conflict: the driver's token is not the newest any more, or that state may not follow (terminal is terminal); it yields.
             UnknownName: there is no such rollout.
         """
 
@@ -152,6 +155,9 @@ class Rollouts(Part):
             if row.ended is not None:
                 raise over(row, now)
             held_driver(session, row, token, now)
+            if yields and any(one.control is Control.REVERT for one in _controls(session, rollout.id)):
+                told_ = target_told(row.endpoint)
+                raise Conflict(f"The rollout of {told_} was asked to go back just now: that comes first. Nothing was changed.")
             _same_one(load(Rollout, row.body), rollout)
             moved = move(session, row, rollout, now)
             if event is not None:
@@ -243,15 +249,9 @@ class Rollouts(Part):
         notice: Notice | Callable[[Rollout], Notice | None] | None,
         channels: Sequence[str] | Callable[[Notice], Sequence[str]],
     ) -> None:
-        kind, text, key = event
-        now = self._clock.now()
-        if not note_rollout(session, rollout.id, now, kind, text, key):
-            return
-        told = notice(rollout) if callable(notice) else notice
-        if told is None:
-            return
-        for channel in channels(told) if callable(channels) else channels:
-            put(session, rollout.environment, f"rollout:{rollout.id}:{key or told.key}", channel, told, now)
+        found = notice(rollout) if callable(notice) else notice
+        takers = () if found is None else channels(found) if callable(channels) else channels
+        told(session, rollout, event, found, takers, self._clock.now())
 
 
 def _nothing_else(session: Session, rollout: Rollout) -> None:
@@ -264,14 +264,14 @@ def _nothing_else(session: Session, rollout: Rollout) -> None:
     ).first()
     if busy is not None:
         raise Locked(
-            f"{rollout.endpoint} is being changed (change {busy}), so no rollout begins. Nothing was changed.",
+            f"{target_told(rollout.endpoint)} is being changed (change {busy}), so no rollout begins. Nothing was changed.",
             next=f"Wait: mlconsole wait {rollout.endpoint}.",
         )
     endpoint = session.get(EndpointTable, (rollout.environment, rollout.endpoint))
     if endpoint is not None and endpoint.live_release is not None and endpoint.live_release != rollout.revert_to_release:
         raise Conflict(
-            f"{rollout.endpoint} is #{endpoint.live_release} by now; this rollout was planned from #{rollout.revert_to_release}, and would "
-            "go back to that. Nothing was changed.",
+            f"{target_told(rollout.endpoint)} is #{endpoint.live_release} by now; this rollout was planned from "
+            f"#{rollout.revert_to_release}, and would go back to that. Nothing was changed.",
             next="Plan it again.",
         )
 
@@ -296,7 +296,7 @@ def _check_askable(row: RolloutTable, control: Control, pending: Sequence[Rollou
         return
     open_ones = [one.value for one in Control if one in may]
     raise Conflict(
-        f'The rollout of {row.endpoint} is {state}: "{control}" can\'t be asked of it now. Nothing was changed.',
+        f'The rollout of {target_told(row.endpoint)} is {state}: "{control}" can\'t be asked of it now. Nothing was changed.',
         next=f"What can be: {', '.join(open_ones)}." if open_ones else f"Wait: mlconsole wait {row.id}.",
     )
 

@@ -176,6 +176,7 @@ class WatcherTable(SQLModel, table=True):
     ended: str | None = None
     problem: str
     channels: str
+    caller: str = ""
 
 
 class ActionRunTable(SQLModel, table=True):
@@ -319,3 +320,31 @@ class ApprovalTable(SQLModel, table=True):
     text: str
     at: str
     actor: str
+
+
+class DocumentBytesTable(SQLModel, table=True):
+    """The bytes of a config document's version, under their digest."""
+
+    __tablename__ = "document_bytes"
+    digest: str = Field(primary_key=True)
+    body: bytes
+
+
+class DraftTable(SQLModel, table=True):
+    """The draft of a config document. The row stays, with an empty body, when it is thrown away, so that `edition` rises for ever."""
+
+    __tablename__ = "draft"
+    environment: str = Field(primary_key=True)
+    document: str = Field(primary_key=True)
+    edition: int
+    body: str
+
+
+class ForecastTable(SQLModel, table=True):
+    """What a published version was expected to do."""
+
+    __tablename__ = "forecast"
+    environment: str = Field(primary_key=True)
+    document: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    body: str

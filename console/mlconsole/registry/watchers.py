@@ -12,6 +12,7 @@ from sqlmodel import Session
 from mlconsole.core.models import Actor
 from mlconsole.core.text import duration, neutralise
 from mlconsole.plugin.errors import Conflict
+from mlconsole.plugin.roles import Caller
 from mlconsole.registry import here
 from mlconsole.registry.bodies import dump, from_moment, load, moment
 from mlconsole.registry.parts import Part, clock_time
@@ -44,6 +45,8 @@ class WatcherRow:
     """Whom it would tell."""
     dead_because: str = ""
     """Why it is not alive, for people; empty while it is."""
+    caller: Caller | None = None
+    """As whom it acts at the backend, and until when; None: it does not know."""
 
 
 class Watchers(Part):
@@ -73,14 +76,16 @@ class Watchers(Part):
             row.holder, row.place, row.pid, row.boot = dump(actor), here.place(), pid, here.boot_id()
             row.since = row.beat_at = moment(wall)
             row.beat, row.every = self._clock.elapsed(), every
-            row.ended, row.problem, row.channels = None, "", json.dumps(list(channels))
+            row.ended, row.problem, row.channels, row.caller = None, "", json.dumps(list(channels)), ""
             session.add(row)
             return row.token
 
         return self._database.write(work)
 
-    def beat(self, environment: str, token: int, problem: str = "", channels: Sequence[str] | None = None) -> None:
-        """It is alive, and what keeps it from watching wholly.
+    def beat(
+        self, environment: str, token: int, problem: str = "", channels: Sequence[str] | None = None, caller: Caller | None = None
+    ) -> None:
+        """It is alive, what keeps it from watching wholly, and as whom it acts at the backend.
 
         Raises:
             Conflict: it is not the newest any more, or said that it ends.
@@ -89,6 +94,7 @@ class Watchers(Part):
         def work(session: Session) -> None:
             row = self._mine(session, environment, token)
             row.beat, row.beat_at, row.problem = self._clock.elapsed(), moment(self._clock.now()), neutralise(problem)[:500]
+            row.caller = "" if caller is None else dump(caller)
             if channels is not None:
                 row.channels = json.dumps(list(channels))
             session.add(row)
@@ -144,6 +150,7 @@ class Watchers(Part):
             problem=row.problem,
             channels=tuple(json.loads(row.channels)),
             dead_because=why,
+            caller=load(Caller, row.caller) if row.caller else None,
         )
 
     def _watcher_dead(self, row: WatcherTable) -> str:
