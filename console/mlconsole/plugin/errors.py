@@ -69,6 +69,11 @@ class NotAllowed(MLConsoleError):
     code = "refused"
     exit_code = 7
 
+    def __init__(self, message: str, *, next: str = "", glass: bool = False) -> None:  # noqa: A002 - as in the error that it is one of
+        super().__init__(message, next=next)
+        self.glass = glass
+        """Whether a reason overrules it: `--break-glass`."""
+
 
 class ConfirmationNeeded(UsageError):
     """A person has to say yes, or type a name, and nobody could be asked; nothing was changed."""

@@ -40,6 +40,8 @@ class Context:
     options: Mapping[str, Json]
     """The plugin's validated options, defaults filled in."""
     clock: Clock
+    by_name: bool = False
+    """Applications choose a variant themselves and ask for it by its name: no role of the environment splits requests (`traffic_in`)."""
 
 
 @dataclass(frozen=True)
@@ -306,6 +308,36 @@ class Examples(Protocol):
 
     def example(self, endpoint: str, request: Invocation) -> HttpExample:
         """The same request as `invoke` would send to the endpoint's address, for curl."""
+        ...
+
+
+@dataclass(frozen=True)
+class Caller:
+    """As whom a backend takes us. All of it is foreign text."""
+
+    name: str
+    """`ops-guardian`: a role, a user, a service account."""
+    account: str = ""
+    region: str = ""
+    expires: datetime | None = None
+    """When the credentials end, UTC. None: they do not run out, or are renewed by themselves."""
+
+    def __str__(self) -> str:
+        where = ", ".join(part for part in (self.account, self.region) if part)
+        return f"{self.name} ({where})" if where else self.name
+
+
+@runtime_checkable
+class Identity(Protocol):
+    """A role, mostly the serving one, that knows as whom it acts, and until when that holds."""
+
+    def identity(self) -> Caller:
+        """Whose credentials it uses now.
+
+        Raises:
+            AuthFailed: they are missing, wrong, or have run out.
+            Unavailable: nobody who could say so answers.
+        """
         ...
 
 
