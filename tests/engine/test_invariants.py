@@ -16,7 +16,7 @@ from mlconsole.core.clock import SystemClock
 from mlconsole.core.errors import MLConsoleError
 from mlconsole.core.operations import OperationState, StepState
 from mlconsole.core.steps import Step
-from mlconsole.engine import acting, changing, endpoints, guarding, health, hosting, notifying, planning, watching
+from mlconsole.engine import acting, alarming, changing, endpoints, guarding, health, hosting, notifying, planning, watching
 from mlconsole.engine.backend import Backend
 from mlconsole.engine.session import Session
 from mlconsole.engine.views import Progress, State
@@ -313,8 +313,8 @@ def test_a_console_in_which_nothing_moves_sees_a_watcher_die(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "deed",
     [
-        lambda session: health.acknowledge(session, 1, "x"),
-        lambda session: health.close_by_hand(session, 1, "x"),
+        lambda session: alarming.acknowledge(session, 1, "x"),
+        lambda session: alarming.close_by_hand(session, 1, "x"),
         lambda session: acting.ask(session, "mend"),
         acting.carry_out_asked,
         lambda session: notifying.try_channel(session, "ops"),
