@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from mlconsole.core.models import Actor
 from mlconsole.core.plans import Plan
+from mlconsole.core.pointers import told
 from mlconsole.core.policies import Policy
 from mlconsole.core.releases import Content
 from mlconsole.core.text import neutralise
@@ -50,6 +51,8 @@ class Covered(StrEnum):
     """Its begin: its stages are what was approved."""
     REMOVE = "remove"
     """A variant, or the whole endpoint."""
+    PUBLISH = "publish"
+    """A config document, at once or by stages."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,27 @@ class Vote:
     at: datetime
 
 
+@dataclass(frozen=True)
+class Happened:
+    """What happened to a request, for those who are told of it."""
+
+    what: str
+    """`asked`, `approve`, `reject`, `lapsed`, `withdrawn`."""
+    request: Request
+    """As it is by now."""
+    votes: tuple[Vote, ...] = ()
+    """What was said to it, oldest first."""
+    vote: Vote | None = None
+    """What was said just now."""
+    instead: int = 0
+    """The request that takes its place, where it lapsed."""
+
+    @property
+    def key(self) -> str:
+        """The same for the same thing: it is told once."""
+        return f"approval:{self.request.number}:{self.what}{f':{self.vote.actor.user}' if self.vote is not None else ''}"
+
+
 def effect_parts(plan: Plan, policy: Policy | None = None, config: int | None = None) -> dict[str, str]:
     """What a plan would make of its endpoint, part by part, for people and without loss: which bytes run, who gets what, the config
     release, how the rollout goes, which gates are skipped. Nothing of from where, when and by whom it is made, nor how it gets there.
@@ -195,6 +219,21 @@ def missing(request: Request, votes: Sequence[Vote], policy: ApprovalPolicy) -> 
     return max(0, max(1, policy.needed) - approved)
 
 
+def needs_told(request: Request, votes: Sequence[Vote], policy: ApprovalPolicy, user: str, name: str = "you") -> str:
+    """What is still missing: `Needs 1 of tomek, ola; not you.`; `user` is who is spoken to, or of. Empty where nothing is."""
+    left = missing(request, votes, policy)
+    if request.state is not RequestState.WAITING or not left:
+        return ""
+    more = " more" if left < policy.needed else ""
+    but = "" if may_vote(user, request, policy) else f"; not {neutralise(name)}"
+    if not policy.who:
+        return f"Needs {left}{more} of {'all' if policy.author_may else 'the others'}{but}."
+    able = [one for one in policy.who if may_vote(one, request, policy)]
+    who = ", ".join(neutralise(one) for one in policy.who)
+    hopeless = f" Only {len(able)} of them may, for it is their own: it can't be approved." if len(able) < policy.needed else ""
+    return f"Needs {left}{more} of {who}{but}.{hopeless}"
+
+
 def lapse_told(request: Request, votes: Iterable[Vote], parts: Mapping[str, str], now: datetime) -> str:
     """Why a request lapses: `Approval by tomek (09:56) lapsed: share of v7 changed since (10 % → 20 %).`"""
     said = [f"{user} ({clock(vote.at, now)})" for user, vote in _last(votes).items() if vote.say is Say.APPROVE]
@@ -213,6 +252,9 @@ def _content_parts(content: Content) -> dict[str, str]:
     for variant in sorted(content.variants, key=lambda one: one.name):
         on = "".join(f", {key} {value}" for key, value in sorted(variant.resources.items()))
         parts[f"variant {variant.name}"] = f"{variant.model}@{variant.version} {variant.digest}{on}"
+    if content.document is not None:
+        one = content.document
+        parts[f"config {one.name}"] = f"{', '.join(told(pointer) or 'all of it' for pointer in one.pointers)} ({one.effect or one.digest})"
     traffic = content.traffic
     if traffic is None:
         return parts

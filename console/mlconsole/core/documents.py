@@ -35,6 +35,11 @@ def target_told(target: str) -> str:
     return target if document is None else f"config {document}"
 
 
+def target_named(text: str) -> str:
+    """The target that people mean, who may write what they read: `config models` is `config:models`."""
+    return _TARGET + text.removeprefix("config ").strip() if text.startswith("config ") else text
+
+
 def digest_of(body: bytes) -> str:
     """The identity of a version's bytes: `sha256:…`."""
     return f"sha256:{hashlib.sha256(body).hexdigest()}"
@@ -62,6 +67,8 @@ class Document:
     before: int | None = None
     before_digest: str = ""
     pointers: tuple[str, ...] = ()
+    effect: str = ""
+    """A short hash of what it changes, which is those pointers and their new values: the same on whatever version it is put."""
 
 
 @dataclass(frozen=True)

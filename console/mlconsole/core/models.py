@@ -114,6 +114,8 @@ class ModelVersion:
     code: Code = field(default_factory=Code)
     dependencies: tuple[str, ...] = ()
     description: str = ""
+    works_with: Mapping[str, Json] = field(default_factory=dict)
+    """Which config versions and which code it declares to work with, as `core.compatibility` reads it; empty: it declares nothing."""
 
     @property
     def name(self) -> str:

@@ -51,6 +51,13 @@ class Plan:
     skipped_gates: tuple[str, ...] = ()
     confirm: str | None = None
     """The name that has to be typed; None: yes is enough."""
+    also: str = ""
+    """A second scope that it changes: that of the config document that goes with it; empty: none."""
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """Everything that is locked while it runs."""
+        return (self.scope, self.also) if self.also and self.also != self.scope else (self.scope,)
 
     @property
     def seconds(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -42,6 +42,11 @@ class Content:
     def variant(self, name: str) -> Variant | None:
         """The variant of that name."""
         return next((variant for variant in self.variants if variant.name == name), None)
+
+    @property
+    def served(self) -> Content:
+        """What an endpoint is by itself: without the config document that it was applied with, which goes its own way since."""
+        return replace(self, document=None) if self.document is not None and self.variants else self
 
     def __str__(self) -> str:
         return describe_content(self)
@@ -97,6 +102,8 @@ class Release:
     skipped_gates: tuple[str, ...] = ()
     rollout: str = ""
     """The rollout that made it; empty: none did."""
+    by: str = ""
+    """The endpoint's release that published it, for a document that went with one: `relevance#43`."""
 
     @property
     def name(self) -> str:

@@ -118,6 +118,8 @@ def _time(
 def _rate(stage: PlannedStage, new: str, rates: Mapping[str, float], one: str) -> float:
     """The new variant's requests a second in a stage, of a slice or (`""`) of all; copies in a shadow stage."""
     traffic = stage.content.traffic
+    if stage.content.document is not None:
+        return rates.get(one, 0.0)  # nobody knows which client made a request: all of them count
     if traffic is None:
         return 0.0
     total = rates.get("", 0.0)

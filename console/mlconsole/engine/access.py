@@ -28,6 +28,7 @@ class Deed(StrEnum):
     ACKNOWLEDGE = "acknowledge an alarm"
     ACT = "run an action"
     APPROVE = "approve, reject or withdraw a request"
+    EDIT = "edit a draft"
 
 
 _IN_READ_ONLY = frozenset({Deed.LOOK, Deed.PLAN, Deed.ASK})

@@ -36,13 +36,13 @@ def gated_steps(session: Session, live: Live, now: Content, then: Content, break
     return (*native, *gates), skipped
 
 
-def way_back(session: Session, endpoint: str, record: Release | None, then: Content) -> WayBack:
-    """What going back means once `then` stands."""
+def way_back(session: Session, endpoint: str, record: Release | None, now: Content, then: Content) -> WayBack:
+    """What going back to `now`, the content of `record`, means once `then` stands."""
     if record is None:
         return WayBack(None, NOTHING, 0.0, warm=True)
     there = as_live(then, endpoint)
-    steps = session.backend.steps(there, record.content)
-    return WayBack(record.number, record.content, sum(step.seconds for step in steps), warm=not _brought(there, steps))
+    steps = session.backend.steps(there, now, back=True)
+    return WayBack(record.number, now, sum(step.seconds for step in steps), warm=not _brought(there, steps))
 
 
 def cold(live: Live, steps: tuple[Step, ...]) -> tuple[str, ...]:

@@ -9,16 +9,19 @@ from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from mlconsole.core.clock import Clock
+from mlconsole.core.documents import WHOLE, Document, LiveDocument, document_of
 from mlconsole.core.live import Live, Transition
 from mlconsole.core.models import Json
 from mlconsole.core.releases import Content
 from mlconsole.core.steps import Step, in_order
 from mlconsole.core.text import duration, neutralise
+from mlconsole.core.traffic import percent
 from mlconsole.core.transitions import check_limits
 from mlconsole.engine.calls import Calls
+from mlconsole.engine.identifying import Identifying
 from mlconsole.plugin import Context, Plugin
 from mlconsole.plugin.errors import BackendError, MLConsoleError, NotFound, Refused, Unavailable, UsageError
 from mlconsole.plugin.roles import (
@@ -26,6 +29,8 @@ from mlconsole.plugin.roles import (
     Actions,
     Addresses,
     Answer,
+    Caller,
+    ConfigStore,
     Examples,
     HttpExample,
     Invocation,
@@ -38,6 +43,7 @@ from mlconsole.plugin.roles import (
     Part,
     Predictions,
     Serving,
+    StoredVersion,
     Traffic,
 )
 from mlconsole.workspace import Environment, Workspace, options_for
@@ -66,6 +72,7 @@ class Backend:
         self._describing: dict[str, Future[Live | MLConsoleError]] = {}
         """Endpoints that are being described just now."""
         self._predictions: Predictions | None = None
+        self._identifying = Identifying(lambda: (self._role(role) for role in self._environment.roles), self._calls, clock)
         self._at_once = threading.BoundedSemaphore(_AT_ONCE)
 
     # What it can express, and what would be done: pure.
@@ -81,6 +88,10 @@ class Backend:
 
     def check(self, endpoint: str, content: Content) -> None:
         """Refuse a name or a content that this backend can't express."""
+        if content.document is not None:
+            self._check_document(content.document)
+        if document_of(endpoint) is not None:
+            return
         limits = self.limits()
         if content.variants and not re.fullmatch(limits.endpoint_name, endpoint):
             raise UsageError(
@@ -97,37 +108,86 @@ class Backend:
         )
 
     def scope(self, endpoint: str) -> str:
-        """What is locked while the endpoint changes."""
+        """What is locked while the endpoint, or the config document, changes."""
+        document = document_of(endpoint)
+        if document is not None:
+            return self.config().scope(document)
         traffic = self._traffic()
         return traffic.scope(endpoint) if traffic is not None else endpoint
 
-    def steps(self, live: Live, target: Content) -> tuple[Step, ...]:
-        """The native steps of all roles from `live` to `target`, in order."""
+    def steps(self, live: Live, target: Content, *, back: bool = False) -> tuple[Step, ...]:
+        """The native steps of all roles from `live` to `target`, in order; going `back` what was published last is taken back first."""
+        published = self._document_steps(live, target)
+        if document_of(live.endpoint) is not None:
+            return tuple(published)
+        serving = list(self._serving().steps(live, target))
         traffic = self._traffic()
-        steps = [*self._serving().steps(live, target), *(traffic.steps(live, target) if traffic is not None else ())]
-        return in_order(steps)
+        if traffic is None:
+            split: list[Step] = []
+        elif published and target.document is not None and traffic_document(traffic) == target.document.name:
+            # The version that is published says who gets which share as well: one publication does both.
+            split, published = [], [replace(step, traffic=target.traffic) for step in published]
+        else:
+            split = list(traffic.steps(live, target))
+        first = target.document is None or self._workspace.configs[target.document.name].before_traffic
+        return in_order([*serving, *published, *split] if first is not back else [*serving, *split, *published])
+
+    def expressed(self, content: Content) -> Content:
+        """A content as the roles here can tell it back: what they have two ways of saying is said in one."""
+        traffic = self._traffic() if content.traffic is not None else None
+        told = getattr(traffic, "expressed", None)
+        return content if told is None else cast(Content, told(content))
+
+    def reading_lag(self) -> float:
+        """Seconds after a shift until requests go as it says: where applications read in a config document whom to ask, they look there now
+        and then."""
+        return self.config().limits().poll_lag if self._environment.traffic_in is not None else 0.0
+
+    def split_written(self, endpoint: str, content: Content, body: bytes, document: str) -> bytes | None:
+        """A config document's bytes with the endpoint's shares of `content` in it, where applications read them; None: they do not."""
+        traffic = self._traffic()
+        if traffic_document(traffic) != document or content.traffic is None:
+            return None
+        written: bytes = cast(Any, traffic).written(endpoint, body, content.traffic)
+        return written
+
+    def _document_steps(self, live: Live, target: Content) -> list[Step]:
+        if target.document is None:
+            return []
+        there = live.document or LiveDocument(target.document.name)
+        return list(self.config().steps(there, target.document))
 
     # Reading.
 
     def list(self) -> Sequence[str]:
         """The endpoints that exist at the backend."""
+        if "serving" not in self._environment.roles:
+            return ()
         return self._calls.ask("listing the endpoints", self._serving().list, deadline=_READ)
 
-    def describe(self, endpoint: str) -> Live:
-        """The endpoint as it is: variants from the serving role, traffic from the role that splits it."""
+    def describe(self, endpoint: str, *, document: str | None = None) -> Live:
+        """The endpoint as it is: variants from the serving role, traffic from the role that splits it; with a config `document` that a
+        change of it carries. A target that is a config document itself has nothing else.
+        """
+        own = document_of(endpoint)
+        if own is not None:
+            return self._described_document(Live(endpoint), own)
+        live = self._described_endpoint(endpoint)
+        return live if document is None else self._described_document(live, document)
+
+    def _described_document(self, live: Live, name: str) -> Live:
+        store = self.config()
+        report = self._calls.ask(f"asking for config {name}", lambda: store.report(name), deadline=_READ)
+        return replace(live, document=report.document, **_joined(live, report.transition, report.reason))
+
+    def _described_endpoint(self, endpoint: str) -> Live:
         serving, traffic = self._serving(), self._traffic()
         live = self._calls.ask(f"describing {endpoint}", lambda: serving.describe(endpoint), deadline=_READ)
         if traffic is None:
             return live
         report = self._calls.ask(f"asking for the traffic of {endpoint}", lambda: traffic.report(endpoint), deadline=_READ)
-        worse = report.transition if _WORSE[report.transition] > _WORSE[live.transition] else live.transition
-        return replace(
-            live,
-            traffic=report.traffic,
-            url=report.url or live.url,
-            transition=worse,
-            reason="; ".join(dict.fromkeys(reason for reason in (live.reason, report.reason) if reason)),
-        )
+        joined = _joined(live, report.transition, report.reason)
+        return replace(live, traffic=report.traffic, url=report.url or live.url, **joined)
 
     def describe_all(self, endpoints: Sequence[str], *, patience: float | None = None) -> dict[str, Live | MLConsoleError]:
         """Several endpoints side by side; one that can't be described gives its error and holds nobody up.
@@ -204,6 +264,14 @@ class Backend:
             self._predictions = _Timed(role, self._calls, self._clock)
         return self._predictions
 
+    def caller(self) -> Caller | None:
+        """As whom we act there, and until when; None where no role knows.
+
+        Raises:
+            AuthFailed: the credentials are missing, wrong, or have run out.
+        """
+        return self._identifying.caller()
+
     def attended(self, look: Callable[[], None]) -> AbstractContextManager[None]:
         """While in it, `look` is called at least every second while this thread waits for the backend; what it raises ends the waiting."""
         return self._calls.attended(look)
@@ -212,10 +280,70 @@ class Backend:
 
     def start(self, endpoint: str, step: Step, order: Order) -> None:
         """Begin a step; returns when the backend has taken it."""
+        if step.role == "config" and step.document is not None:
+            store, name = self.config(), step.document.name
+            self._calls.change(step.summary, lambda: store.start(name, step, order), deadline=min(_CHANGE, step.deadline))
+            return
         role = self._serving() if step.role == "serving" else self._traffic()
         if role is None:
             raise Refused(f"No role here carries out {step.role} steps.")
         self._calls.change(step.summary, lambda: role.start(endpoint, step, order), deadline=min(_CHANGE, step.deadline))
+
+    # Config documents.
+
+    def config(self) -> ConfigStore:
+        """The role that keeps config documents.
+
+        Raises:
+            UsageError: the environment has none.
+        """
+        store: ConfigStore | None = self._role("config")
+        if store is None:
+            raise UsageError(
+                f"Environment {self._environment.name} keeps no config documents.", next="Bind a role in mlconsole.yaml: `config: local`."
+            )
+        return store
+
+    @property
+    def keeps_documents(self) -> bool:
+        """Whether a role for config documents is bound."""
+        return "config" in self._environment.roles
+
+    def document_versions(self, document: str, limit: int = 100) -> Sequence[StoredVersion]:
+        """The newest versions that the store keeps, newest first."""
+        store = self.config()
+        return self._calls.ask(f"listing the versions of config {document}", lambda: store.versions(document, limit), deadline=_READ)
+
+    def document_bytes(self, document: str, number: int) -> bytes:
+        """The bytes of a version."""
+        store = self.config()
+        return self._calls.ask(f"reading config {document} {number}", lambda: store.read(document, number), deadline=_READ)
+
+    def published(self, endpoint: str, document: str | None) -> Document | None:
+        """A config document as an endpoint's change has left it: the one that it carried, or the one that says who gets which share. None:
+        there is no such document, or nobody could tell.
+        """
+        if document_of(endpoint) is not None:
+            return None
+        name = document or traffic_document(self._traffic())
+        if name is None:
+            return None
+        try:
+            there = self._described_document(Live(endpoint), name).document
+        except MLConsoleError:
+            return None  # it is seen as changed outside, and may be kept
+        if there is None or there.version is None:
+            return None
+        return Document(name, there.version, there.digest, there.share, there.before, there.before_digest)
+
+    def _check_document(self, document: Document) -> None:
+        limits = self.config().limits()
+        whole = document.share == WHOLE
+        if not whole and not limits.growth:
+            raise UsageError(f"{self.name} publishes to all clients at once, not to {percent(document.share)} %. Nothing was changed.")
+        if document.share % limits.share_granularity:
+            text = f"{self.name} publishes in steps of {percent(limits.share_granularity)} %; {percent(document.share)} % is between two."
+            raise UsageError(f"{text} Nothing was changed.")
 
     # What lives on this machine, and what else a plugin offers.
 
@@ -269,6 +397,14 @@ class Backend:
         return role
 
     def _traffic(self) -> Traffic | None:
+        if self._environment.traffic_in is not None:
+            if "config traffic" not in self._roles:
+                from mlconsole.engine.configtraffic import ConfigTraffic
+
+                settings = self._workspace.configs[self._environment.traffic_in]
+                self._roles["config traffic"] = ConfigTraffic(self.config(), settings, self._workspace.endpoint_models())
+            held: Traffic = self._roles["config traffic"]
+            return held
         role: Traffic | None = self._role("traffic")
         return role
 
@@ -291,9 +427,21 @@ class Backend:
                 state=state_folder(self._workspace) / name / self._environment.name,
                 options=options_for(self._environment, plugin),
                 clock=self._clock,
+                by_name=self._environment.traffic_in is not None,
             )
             self._roles[key] = plugin.factories[role](context)
         return self._roles[key]
+
+
+def _joined(live: Live, transition: Transition, reason: str) -> dict[str, Any]:
+    """Transition and reason of two roles as one: the worse decides."""
+    worse = transition if _WORSE[transition] > _WORSE[live.transition] else live.transition
+    return {"transition": worse, "reason": "; ".join(dict.fromkeys(one for one in (live.reason, reason) if one))}
+
+
+def traffic_document(traffic: Traffic | None) -> str | None:
+    """The config document in which a traffic role writes who gets which share; None where it splits by other means."""
+    return getattr(traffic, "document", None)
 
 
 class _Timed:

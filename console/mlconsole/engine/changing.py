@@ -5,14 +5,16 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from mlconsole.core.documents import document_of, target_named, target_told
 from mlconsole.core.live import Transition, VariantState, fingerprint
 from mlconsole.core.operations import Cause, Operation, OperationState, Wanted
 from mlconsole.core.plans import Plan
 from mlconsole.core.releases import ReleaseKind, describe_content
 from mlconsole.core.rollouts import CONTROLS, Control, RolloutState
-from mlconsole.core.text import did_you_mean, duration
-from mlconsole.engine import approving
+from mlconsole.core.text import did_you_mean, duration, neutralise
+from mlconsole.engine import approving, glass
 from mlconsole.engine.access import Deed
+from mlconsole.engine.announcing import telling
 from mlconsole.engine.artifacts import check_artifact
 from mlconsole.engine.driving import Drive
 from mlconsole.engine.holding import LEASE_SECONDS, LeftBetween, Stop
@@ -49,7 +51,7 @@ def confirmed(plan: Plan, *, yes: bool, typed: str | None) -> None:
     """
     if plan.confirm is None:
         if typed is not None and typed != plan.endpoint:
-            raise ConfirmationNeeded(f'"{typed}" is not {plan.endpoint}. Nothing has happened.', next="Add --yes.")
+            raise ConfirmationNeeded(f'"{typed}" is not {target_told(plan.endpoint)}. Nothing has happened.', next="Add --yes.")
         if not yes and typed is None:
             raise ConfirmationNeeded(
                 "Nobody said yes to this plan, and there is no terminal to ask. Nothing was changed.", next="Add --yes."
@@ -61,7 +63,18 @@ def confirmed(plan: Plan, *, yes: bool, typed: str | None) -> None:
             f"This changes {where}: it wants the name {plan.confirm}. Nothing was changed.", next=f"Add --confirm {plan.confirm}."
         )
     if typed != plan.confirm:
-        raise ConfirmationNeeded(f'"{typed}" is not {plan.confirm}. Nothing has happened.', next=f"Add --confirm {plan.confirm}.")
+        raise mistyped(plan.endpoint, typed, plan.confirm)
+
+
+def mistyped(target: str, typed: str, wanted: str) -> ConfirmationNeeded:
+    """Another name was typed than the one that is wanted: of a config document perhaps the slice that was really meant."""
+    document = document_of(target)
+    if document is None or wanted == document:
+        return ConfirmationNeeded(f'"{typed}" is not {wanted}. Nothing has happened.', next=f"Add --confirm {wanted}.")
+    return ConfirmationNeeded(
+        f"You typed {neutralise(typed)}, this change is for {wanted}. Nothing was published.",
+        next=f"Add --confirm {wanted}; where another slice was meant: mlconsole config move {document} POINTER SLICE",
+    )
 
 
 def run(session: Session, plan: Plan, *, stop: Stop | None = None, rollout: str = "", driver: int = 0, supersedes: str = "") -> Outcome:
@@ -72,6 +85,7 @@ def run(session: Session, plan: Plan, *, stop: Stop | None = None, rollout: str 
     Raises:
         Locked: somebody else changes the scope.
         PlanOutdated: the live state is no longer the one that the plan was made from; nothing was changed.
+        NotAllowed: read only; or nothing goes forward just now, and nobody broke the glass.
         ApprovalNeeded: the environment wants a colleague's word first; the request for it is made.
         StillRunning: the deadline ended while it was going back.
     """
@@ -79,6 +93,8 @@ def run(session: Session, plan: Plan, *, stop: Stop | None = None, rollout: str 
     if plan.nothing_to_do:
         raise UsageError("Nothing to do.")
     _check_environment(session, f"Plan {plan.id}", plan.environment)
+    if not rollout:  # whoever drives one heeds freezes at each stage
+        glass.require_thawed(session, plan)
     _check_artifacts(session, plan)
     permit = None
     if not rollout and approving.covers(session, plan.kind):  # a rollout was approved when it began
@@ -87,16 +103,33 @@ def run(session: Session, plan: Plan, *, stop: Stop | None = None, rollout: str 
     began = session.clock.elapsed()
     if not rollout and not supersedes and plan.kind is ReleaseKind.TRAFFIC:
         _pause_rollout(session, plan)
-    lease = session.registry.take_lease(
-        plan.environment, plan.scope, session.actor, plan.id, purpose=f"{plan.kind} {plan.endpoint}", seconds=LEASE_SECONDS
-    )
+    purpose = f"{plan.kind} {target_told(plan.endpoint)}"
+    leases = session.registry.take_leases(plan.environment, plan.scopes, session.actor, plan.id, purpose=purpose, seconds=LEASE_SECONDS)
     try:
+        lease = next(one for one in leases if one.scope == plan.scope)
         operation = _begin(session, plan, lease, rollout, driver, supersedes, permit)
     except BaseException:
-        session.registry.drop(lease)
+        for taken in leases:
+            session.registry.drop(taken)
         raise
-    ended = Drive(session, operation, lease, stop or Stop()).run()
+    ended = Drive(session, operation, leases, stop or Stop()).run()
+    if ended.state is OperationState.DONE:
+        _published(session, plan)
     return outcome(ended, session.clock.elapsed() - began)
+
+
+def _published(session: Session, plan: Plan) -> None:
+    """A draft that came to stand is none any more; what the version is expected to do is kept with it."""
+    document = plan.then.document
+    if document is None or plan.kind is ReleaseKind.REVERT:
+        return
+    from mlconsole.engine.forecasting import keep_quietly
+
+    draft = session.registry.draft(plan.environment, document.name)
+    if draft is not None and draft.base == document.before and draft.changed <= plan.made_at:
+        with suppress(Conflict):  # somebody edits it on
+            session.registry.drop_draft(plan.environment, document.name, draft.edition)
+    keep_quietly(session, document)
 
 
 def _pause_rollout(session: Session, plan: Plan) -> None:
@@ -142,9 +175,9 @@ def interrupted_first(session: Session, endpoint: str, *, stop: Stop | None = No
     """
     scope = session.backend.scope(endpoint)
     for operation in session.registry.unfinished(session.environment.name):
-        if operation.plan.scope == scope:
+        if scope in operation.plan.scopes:
             if not is_alive(session, operation):
-                session.tell("note", f"change {operation.id} of {operation.endpoint} was interrupted; finishing it first")
+                session.tell("note", f"change {operation.id} of {target_told(operation.endpoint)} was interrupted; finishing it first")
             return recover(session, operation, stop=stop)
     return None
 
@@ -158,20 +191,21 @@ def recover(session: Session, operation: Operation, *, stop: Stop | None = None)
     session.access.require(Deed.RECOVER)
     _check_environment(session, f"Change {operation.id}", operation.environment)
     began = session.clock.elapsed()
-    lease = session.registry.take_lease(
+    leases = session.registry.take_leases(
         operation.environment,
-        operation.plan.scope,
+        operation.plan.scopes,
         session.actor,
         operation.id,
-        purpose=f"recovering {operation.plan.kind} {operation.endpoint}",
+        purpose=f"recovering {operation.plan.kind} {target_told(operation.endpoint)}",
         seconds=LEASE_SECONDS,
         takeover=True,
     )
     fresh = session.registry.operation(operation.id)
     if fresh is None or fresh.state.terminal:
-        session.registry.drop(lease)
+        for lease in leases:
+            session.registry.drop(lease)
         return outcome(fresh or operation, 0.0)
-    ended = Drive(session, fresh, lease, stop or Stop()).resume()
+    ended = Drive(session, fresh, leases, stop or Stop()).resume()
     return outcome(ended, session.clock.elapsed() - began)
 
 
@@ -205,12 +239,12 @@ def go_back_now(session: Session, endpoint: str, *, stop: Stop | None = None) ->
                 pass  # somebody else was quicker
         if stop is not None and stop.times:
             raise LeftBetween(
-                f"Change {running.id} of {endpoint} was asked to go back, and does that without you.",
+                f"Change {running.id} of {target_told(endpoint)} was asked to go back, and does that without you.",
                 next=f"mlconsole wait {running.id} --env {running.environment}",
             )
         session.clock.sleep(0.2)
     raise StillRunning(
-        f"{endpoint} is still going back after {duration(session.deadline)}.",
+        f"{target_told(endpoint)} is still going back after {duration(session.deadline)}.",
         next=f"mlconsole wait {running.id} --env {running.environment}",
     )
 
@@ -235,7 +269,7 @@ def wait(session: Session, what: str, *, timeout: float) -> Outcome:
         if session.clock.elapsed() - began >= timeout:
             alive = is_alive(session, operation)
             raise StillRunning(
-                f"Change {operation.id} of {operation.endpoint} is still {operation.state} after {duration(timeout)}"
+                f"Change {operation.id} of {target_told(operation.endpoint)} is still {operation.state} after {duration(timeout)}"
                 f"{'' if alive else ', and nobody drives it'}.",
                 next=f"mlconsole {'wait' if alive else 'recover'} {operation.id} --env {operation.environment}",
             )
@@ -250,7 +284,7 @@ def find_operation(session: Session, what: str) -> Operation:
         UnknownName: nothing of that name.
         UsageError: that change is of another environment.
     """
-    environment = session.environment.name
+    environment, what = session.environment.name, target_named(what)
     operation = session.registry.operation(what)
     if operation is not None:
         _check_environment(session, f"Change {operation.id}", operation.environment)
@@ -273,21 +307,19 @@ def find_operation(session: Session, what: str) -> Operation:
 
 def outcome(operation: Operation, seconds: float) -> Outcome:
     """How a change ended, in one sentence, with the exit code of design §6."""
-    plan = operation.plan
+    plan, target = operation.plan, target_told(operation.plan.endpoint)
     done = operation.state is OperationState.DONE
     if done:
-        text = f"{plan.endpoint} is #{operation.release}: {describe_content(plan.then)}, read back in {duration(seconds)}."
+        text = f"{target} is #{operation.release}: {describe_content(plan.then)}, read back in {duration(seconds)}."
         if plan.kind is ReleaseKind.REVERT and plan.equals:
-            text = f"{plan.endpoint} went back: #{operation.release} equals #{plan.equals}: {describe_content(plan.then)}, read back."
+            text = f"{target} went back: #{operation.release} equals #{plan.equals}: {describe_content(plan.then)}, read back."
         elif plan.kind is ReleaseKind.DELETE:
             text = f"{plan.endpoint} is deleted, read back."
         return Outcome(operation_view(operation), True, text, 0, seconds)
-    where = (
-        f"#{operation.revert_to_release}: {describe_content(operation.revert_to)}" if operation.revert_to_release else "no such endpoint"
-    )
-    text = (
-        f"{plan.endpoint} did not become #{operation.release}: {operation.problem}. It is as before ({where}); what was created is removed."
-    )
+    document = document_of(plan.endpoint) is not None
+    nothing, left = ("nothing published", "") if document else ("no such endpoint", "; what was created is removed")
+    where = f"#{operation.revert_to_release}: {describe_content(operation.revert_to)}" if operation.revert_to_release else nothing
+    text = f"{target} did not become #{operation.release}: {operation.problem}. It is as before ({where}){left}."
     return Outcome(operation_view(operation), False, text, 130 if _by_hand(operation) else 1, seconds)
 
 
@@ -296,15 +328,24 @@ def _by_hand(operation: Operation) -> bool:
 
 
 def _begin(session: Session, plan: Plan, lease: Lease, rollout: str, driver: int, supersedes: str, permit: Permit | None) -> Operation:
-    unfinished = [one for one in session.registry.unfinished(plan.environment) if one.plan.scope == plan.scope]
+    unfinished = [one for one in session.registry.unfinished(plan.environment) if set(one.plan.scopes) & set(plan.scopes)]
     if unfinished:
         raise Locked(
-            f"{plan.endpoint} has an unfinished change, {unfinished[0].id}. Nothing was changed.",
+            f"{target_told(plan.endpoint)} has an unfinished change, {unfinished[0].id}. Nothing was changed.",
             next=f"mlconsole recover {unfinished[0].id} --env {plan.environment}",
         )
     _check_state(session, plan)
     return session.registry.start_operation(
-        plan, session.actor, lease, plan.now, plan.made_from_release, rollout=rollout, driver=driver, supersedes=supersedes, approval=permit
+        plan,
+        session.acting(),
+        lease,
+        plan.now,
+        plan.made_from_release,
+        rollout=rollout,
+        driver=driver,
+        supersedes=supersedes,
+        approval=permit,
+        tell=telling(session),
     )
 
 
@@ -318,20 +359,20 @@ def _check_environment(session: Session, what: str, environment: str) -> None:
 def _check_state(session: Session, plan: Plan) -> None:
     live = session.backend.describe(plan.endpoint)
     recorded = session.registry.live_release(plan.environment, plan.endpoint)
-    number = recorded.release.number if recorded else None
+    number, target = recorded.release.number if recorded else None, target_told(plan.endpoint)
     if number != plan.made_from_release:
         made_from, now = (f"#{one}" if one else "no release" for one in (plan.made_from_release, number))
         raise PlanOutdated(
-            f"Plan {plan.id} was made from another state of {plan.endpoint} ({made_from}; live is now {now}). Nothing was changed.",
+            f"Plan {plan.id} was made from another state of {target} ({made_from}; live is now {now}). Nothing was changed.",
             next=f"Plan it again: {plan.command}",
         )
     if fingerprint(live) != plan.made_from:
         raise PlanOutdated(
-            f"{plan.endpoint} was changed outside mlconsole since plan {plan.id} was made. Nothing was changed.",
+            f"{target} was changed outside mlconsole since plan {plan.id} was made. Nothing was changed.",
             next=f"Plan it again: {plan.command}",
         )
     if live.transition is Transition.IN_PROGRESS and plan.kind is not ReleaseKind.REVERT:
-        raise Conflict(f"{plan.endpoint} is changing at the backend just now. Nothing was changed.", next="Try again when it is settled.")
+        raise Conflict(f"{target} is changing at the backend just now. Nothing was changed.", next="Try again when it is settled.")
 
 
 def _check_artifacts(session: Session, plan: Plan) -> None:

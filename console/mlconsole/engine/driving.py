@@ -6,11 +6,12 @@ live state equal to the release, and at rest (3); the row of control is read bef
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mlconsole.core.documents import target_told
 from mlconsole.core.live import Difference, Live, Transition, VariantState, as_live, differences, fingerprint
 from mlconsole.core.models import ModelVersion
 from mlconsole.core.operations import Cause, Lease, Operation, OperationState, StepState
@@ -18,9 +19,11 @@ from mlconsole.core.plans import Plan
 from mlconsole.core.releases import Content, ReleaseKind, Standing, describe_content
 from mlconsole.core.steps import Phase, Step, after, outstanding
 from mlconsole.core.text import duration, neutralise
+from mlconsole.engine.carrying import bytes_for, carried
 from mlconsole.engine.gates import run_gate
 from mlconsole.engine.holding import LEASE_SECONDS, GoBack, Hold, LeftBetween, Stop
 from mlconsole.engine.journaling import StepLines
+from mlconsole.engine.lagging import Readers
 from mlconsole.engine.patience import Patience
 from mlconsole.engine.planning import in_steps
 from mlconsole.plugin.errors import (
@@ -46,14 +49,16 @@ _SURE = 3
 class Drive:
     """One operation under one lease. `run` and `resume` end in a terminal state, or raise and leave the journal telling where it stands."""
 
-    def __init__(self, session: Session, operation: Operation, lease: Lease, stop: Stop) -> None:
+    def __init__(self, session: Session, operation: Operation, leases: Sequence[Lease], stop: Stop) -> None:
         self._session, self._registry, self._backend = session, session.registry, session.backend
         self._clock = session.clock
         self._began = session.clock.elapsed()
         self.operation = operation
         self._plan: Plan = operation.plan
-        self._hold = Hold(session, operation, lease, stop)
+        self._hold = Hold(session, operation, leases, stop)
         self._lines = StepLines(session, operation.id, self._hold)
+        self._readers = Readers(session)
+        self._document = carried(self._plan)
         self._blind = ""
         """Why the live state could not be read when it was last looked at."""
         self._taken: list[Step] = []
@@ -72,6 +77,7 @@ class Drive:
 
     def resume(self) -> Operation:
         """End a change whose driver is gone: fully new if it had arrived (or is a revert itself), else fully back. Never between."""
+        self._readers.told()
         with self._driving():
             self._close_open_steps()
             try:
@@ -96,7 +102,7 @@ class Drive:
             one = self.operation
             message = error.message.removesuffix(" Nothing was changed.")
             raise type(error)(
-                f"{message} Change {one.id} of {one.endpoint} stopped where it was; nobody drives it now.",
+                f"{message} Change {one.id} of {target_told(one.endpoint)} stopped where it was; nobody drives it now.",
                 next=f"{error.next} Then mlconsole recover {one.id} --env {one.environment} finishes it.".strip(),
             ) from error
 
@@ -133,19 +139,24 @@ class Drive:
 
     def _carry_out(self, step: Step, *, back: bool, again: bool = False) -> None:
         """Journal, start, poll and read back one step. `again`: start it though its effect is there."""
+        self._readers.wait(step, self._obey)
         live = self._described(step.deadline)
         record = self._lines.intend(step, live, back=back)
         try:
             read_back = self._gate(step) if step.role == "gate" else self._native(step, live, again=again)
         except GoBack as why:
             # Who is asked to go back in the middle of a step does not know what came of it.
-            self._lines.close(record, StepState.UNKNOWN if why.cause is Cause.ASKED else StepState.FAILED, problem=why.problem)
+            self._lines.close(
+                record, StepState.UNKNOWN if why.cause in (Cause.ASKED, Cause.GUARD) else StepState.FAILED, problem=why.problem
+            )
             raise
         except MLConsoleError as error:
             if error is not self._hold.lost:
                 self._lines.close(record, StepState.UNKNOWN, problem=error.message)
             raise
         self._lines.close(record, StepState.DONE, read_back=read_back)
+        if step.traffic is not None or step.gone:
+            self._readers.told()
         self._session.tell("done", f"{step.summary}: {read_back}")
 
     def _gate(self, step: Step) -> str:
@@ -200,7 +211,7 @@ class Drive:
 
     def _start(self, step: Step) -> tuple[bool, str]:
         """Whether the backend took the step. Not taken is not failed: an unreachable or throttling backend is described and asked again."""
-        order = Order(self._hold.token, self._release_name(), self._versions())
+        order = Order(self._hold.token(step.role), self._release_name(), self._versions(), bytes_for(self._registry, step))
         try:
             self._backend.start(self.operation.endpoint, step, order)
         except GoBack:
@@ -276,7 +287,7 @@ class Drive:
             why = neutralise(trouble or self._blind or "the backend is still changing it").rstrip(".")
             if patience.over():
                 raise StillRunning(
-                    f"{self.operation.endpoint} is not back yet after {duration(self._session.deadline)}: {why}. "
+                    f"{target_told(self.operation.endpoint)} is not back yet after {duration(self._session.deadline)}: {why}. "
                     f"Nobody drives change {self.operation.id} now.",
                     next=f"mlconsole recover {self.operation.id} --env {self.operation.environment} goes on with it.",
                 )
@@ -289,7 +300,7 @@ class Drive:
         even though their effect is there.
         """
         try:
-            for step in self._backend.steps(live, target):
+            for step in self._backend.steps(live, target, back=True):
                 if only in (None, step.role):
                     self._obey()
                     self._session.tell("step", f"back: {step.summary}")
@@ -317,10 +328,16 @@ class Drive:
 
     def _finish(self, state: OperationState) -> None:
         undone = self._plan.kind is ReleaseKind.REVERT and self._plan.now != self._plan.then
+        was, becomes = self._plan.now.document, self._plan.then.document
+        if undone and was is not None and becomes is not None and not self._plan.then.variants:
+            undone = becomes.digest == was.before_digest  # else an earlier change was taken back, and the live one stays
         former = Standing.REVERTED if undone else Standing.PAST
         one = self.operation
+        published = self._backend.published(one.endpoint, self._document)
         self._hold.end(
-            lambda lease: self._registry.finish(one.id, state, lease, cause=one.cause, problem=one.problem, former=former),
+            lambda lease: self._registry.finish(
+                one.id, state, lease, cause=one.cause, problem=one.problem, former=former, published=published
+            ),
         )
 
     def _after(self) -> Operation:
@@ -347,7 +364,7 @@ class Drive:
     def _describe(self) -> Live | None:
         """The live state; None when the backend does not tell it just now, and `_blind` why."""
         try:
-            live = self._backend.describe(self.operation.endpoint)
+            live = self._backend.describe(self.operation.endpoint, document=self._document)
         except BackendError as error:
             if error is self._hold.lost:
                 raise
@@ -361,7 +378,8 @@ class Drive:
         patience = Patience(self._clock, seconds)
         while (live := self._describe()) is None:
             if patience.over():
-                raise GoBack(Cause.TIMEOUT, f"for {duration(seconds)} nobody could tell how {self.operation.endpoint} is: {self._blind}")
+                target = target_told(self.operation.endpoint)
+                raise GoBack(Cause.TIMEOUT, f"for {duration(seconds)} nobody could tell how {target} is: {self._blind}")
             if patience.worth_telling():
                 self._session.tell("waiting", f"{neutralise(self._blind)} ({patience.told()})")
             self._obey()

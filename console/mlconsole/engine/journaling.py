@@ -63,4 +63,5 @@ def _found(live: Live) -> Mapping[str, Json]:
         "by_slice": {f"{entry.key}={entry.value}": dict(entry.split) for entry in traffic.by_slice} if traffic else {},
         "shadow": {traffic.shadow.variant: traffic.shadow.sample} if traffic and traffic.shadow else {},
         "transition": str(live.transition),
+        **({"document": f"{there.name} {there.version} for {there.share} bp"} if (there := live.document) is not None else {}),
     }

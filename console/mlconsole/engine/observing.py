@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -30,24 +30,25 @@ def observe(session: Session, endpoints: Iterable[str], *, window: float = WINDO
     if predictions is None or not names:
         return {}
     now = session.clock.now()
-    since = {name: max(_traffic_since(session, name) or now - timedelta(seconds=window), now - timedelta(seconds=window)) for name in names}
+    since = {name: max(split_since(session, name) or now - timedelta(seconds=window), now - timedelta(seconds=window)) for name in names}
+    own = {name: own_splits(session, name) for name in names}
     seen: dict[str, list[Seen]] = {name: [] for name in names}
     try:
-        cursor = predictions.cursor_at(min(since.values()))
+        cursor = predictions.cursor_at(min(now, *since.values()))
         read = 0
         while read < _MOST:
             page = predictions.read(cursor)
             for observation in page.observations:
                 begun = since.get(observation.endpoint)
                 if begun is not None and observation.time >= begun:
-                    seen[observation.endpoint].append(seen_of(observation))
+                    seen[observation.endpoint].append(seen_of(observation, own[observation.endpoint]))
             read += len(page.observations)
             cursor = page.cursor
             if page.at_end:
                 break
     except MLConsoleError:
         return {}
-    return {name: count(seen[name], (now - since[name]).total_seconds()) for name in names}
+    return {name: count(seen[name], max(0.0, (now - since[name]).total_seconds())) for name in names}
 
 
 def tail(session: Session, endpoint: str, limit: int = 20) -> list[str]:
@@ -66,18 +67,34 @@ def tail(session: Session, endpoint: str, limit: int = 20) -> list[str]:
     return lines
 
 
-def seen_of(observation: Observation) -> Seen:
-    """A prediction as far as the split is concerned. Every answer that is not a prediction counts as failed."""
+def seen_of(observation: Observation, own: Collection[str] | None = None) -> Seen:
+    """A prediction as far as the split is concerned. Every answer that is not a prediction counts as failed. `own`: see `own_splits`."""
+    split = observation.split
+    if own is not None:
+        split = next((label for key, value in observation.slices.items() if (label := f"{key}={value}") in own), "")
     return Seen(
         variant=observation.variant,
         shadow=observation.shadow,
-        pinned=observation.pinned,
+        pinned=observation.pinned and own is None,
         probe=observation.probe,
         failed=observation.status == 0 or observation.status >= 400,
-        split=observation.split,
+        split=split,
     )
 
 
-def _traffic_since(session: Session, endpoint: str) -> datetime | None:
+def own_splits(session: Session, endpoint: str) -> frozenset[str] | None:
+    """Where applications choose the variant themselves, by what a config document says: the slices (`KEY=VALUE`) that have a split of their
+    own. Who asks for a variant by its name has obeyed it there, and only the request's slices tell which split that was. None: requests are
+    split by a role, which tells.
+    """
+    if session.environment.traffic_in is None:
+        return None
+    live = session.registry.live_release(session.environment.name, endpoint)
+    traffic = live.release.content.traffic if live is not None else None
+    return frozenset(f"{one.key}={one.value}" for one in traffic.by_slice) if traffic is not None else frozenset()
+
+
+def split_since(session: Session, endpoint: str) -> datetime | None:
+    """Since when every request goes where the live release says; None: nobody knows. It may be to come: see `Backend.reading_lag`."""
     since: datetime | None = session.registry.traffic_since(session.environment.name, endpoint)
-    return since
+    return None if since is None else since + timedelta(seconds=session.backend.reading_lag())

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 
+from mlconsole.core.documents import Document, config_target, document_of, target_told
 from mlconsole.core.live import Live, Transition, VariantState, as_live, differences, fingerprint
 from mlconsole.core.models import ModelVersion, variant_name
 from mlconsole.core.plans import Plan
@@ -14,7 +15,7 @@ from mlconsole.core.steps import Step
 from mlconsole.core.text import did_you_mean, duration, is_name, neutralise
 from mlconsole.core.traffic import Shadow, percent
 from mlconsole.core.transitions import deployed, removed, revert_target, shared, slice_cleared
-from mlconsole.engine import evaluating
+from mlconsole.engine import evaluating, fitting, glass
 from mlconsole.engine.access import Deed
 from mlconsole.engine.arranging import cold, gated_steps, way_back
 from mlconsole.engine.artifacts import check_artifact
@@ -32,8 +33,11 @@ def plan_deploy(
     name: str | None = None,
     reason: str = "",
     break_glass: str = "",
+    config: str | None = None,
 ) -> Plan:
     """A version comes to stand behind an endpoint: ready at 0 %, or with `share` (bp) of the traffic; on a new endpoint with all of it.
+
+    With `config`, the draft of that document is published in the same change: model, config and traffic go forward, and back, as one.
 
     Raises:
         UnknownName: no such model or version.
@@ -41,6 +45,7 @@ def plan_deploy(
         ChangedOutside: the endpoint is not what its live release says.
         NotAllowed: its figures are worse than those of what serves, and the environment's gates stop that.
     """
+    break_glass = break_glass.strip()
     registered = find_version(session, model, version)
     target = endpoint or session.workspace.endpoint_for(model)
     if not is_name(target):
@@ -54,6 +59,15 @@ def plan_deploy(
     words = ["deploy", registered.name, "--endpoint", target]
     words += ["--variant", name] if name else []
     words += ["--traffic", percent(share)] if share is not None else []
+    skipped: tuple[str, ...] = evaluating.require(session, weighed, break_glass, variant.name)
+    notes: tuple[str, ...] = tuple(weighed.notes)
+    published = None
+    if config is not None:
+        from mlconsole.engine.publishing import carrying
+
+        live, then, published, told, passed_over = carrying(session, config, target, live, then, reason=reason, break_glass=break_glass)
+        words += ["--config", config]
+        skipped, notes = (*skipped, *passed_over), (*notes, *told)
     there = live.variant(variant.name)
     dead = there is not None and there.state is VariantState.FAILED
     return make_plan(
@@ -67,8 +81,9 @@ def plan_deploy(
         reason=reason,
         break_glass=break_glass,
         gated=True,
-        skipped=evaluating.require(session, weighed, break_glass, variant.name),
-        notes=weighed.notes,
+        skipped=skipped,
+        notes=notes,
+        published=published,
         anew=variant.name if dead else None,  # who asks for a version that stands by dead wants it to stand by ready
     )
 
@@ -83,6 +98,7 @@ def plan_traffic(
     end_shadow: bool = False,
     clear_slice: bool = False,
     reason: str = "",
+    break_glass: str = "",
 ) -> Plan:
     """Other shares for the variants that are there (bp), for all requests or for one slice value; a shadow set, moved or ended."""
     live, record = current(session, endpoint)
@@ -97,10 +113,10 @@ def plan_traffic(
         then = slice_cleared(record.content, *slice_value)
     else:
         then = shared(record.content, shares, slice_value, shadow, end_shadow=end_shadow)
-    return make_plan(session, endpoint, ReleaseKind.TRAFFIC, live, record, then, words=words, reason=reason)
+    return make_plan(session, endpoint, ReleaseKind.TRAFFIC, live, record, then, words=words, reason=reason, break_glass=break_glass)
 
 
-def plan_remove(session: Session, endpoint: str, variant: str, *, reason: str = "") -> Plan:
+def plan_remove(session: Session, endpoint: str, variant: str, *, reason: str = "", break_glass: str = "") -> Plan:
     """A variant that nobody reaches is taken away. It can come back: the release before has it still."""
     live, record = current(session, endpoint)
     if record is None:
@@ -116,12 +132,13 @@ def plan_remove(session: Session, endpoint: str, variant: str, *, reason: str = 
         then,
         words=words,
         reason=reason,
+        break_glass=break_glass,
         confirm=variant,
         notes=_needed_to_go_back(session, endpoint, variant),
     )
 
 
-def plan_delete(session: Session, endpoint: str, *, reason: str = "") -> Plan:
+def plan_delete(session: Session, endpoint: str, *, reason: str = "", break_glass: str = "") -> Plan:
     """The whole endpoint goes, with all its variants. What is in its address stops answering."""
     live, record = current(session, endpoint)
     if record is None:
@@ -129,7 +146,17 @@ def plan_delete(session: Session, endpoint: str, *, reason: str = "") -> Plan:
     note = f"Removes {endpoint} with {', '.join(record.content.names) or 'nothing behind it'}. Whoever asks it gets no answer from then on."
     words = ["endpoints", "delete", endpoint]
     return make_plan(
-        session, endpoint, ReleaseKind.DELETE, live, record, NOTHING, words=words, reason=reason, confirm=endpoint, notes=(note,)
+        session,
+        endpoint,
+        ReleaseKind.DELETE,
+        live,
+        record,
+        NOTHING,
+        words=words,
+        reason=reason,
+        break_glass=break_glass,
+        confirm=endpoint,
+        notes=(note,),
     )
 
 
@@ -139,7 +166,12 @@ def plan_revert(session: Session, endpoint: str, *, to: int | None = None, reaso
     Raises:
         UsageError: the live release is a revert already and `to` is not given, or there is nothing to go back to.
         UnknownName: no such release.
+        ChangedOutside: it takes a config document back with it, and later changes touched the same values there.
     """
+    if (document := document_of(endpoint)) is not None:
+        from mlconsole.engine.publishing import plan_config_revert
+
+        return plan_config_revert(session, document, to=to, reason=reason)
     live = session.backend.describe(endpoint)
     recorded = session.registry.live_release(session.environment.name, endpoint)
     record = recorded.release if recorded else None
@@ -157,9 +189,25 @@ def plan_revert(session: Session, endpoint: str, *, to: int | None = None, reaso
                     f"#{target.number} needs {variant.model}@{variant.version}, which is not registered and not running.",
                     next="Register it again (mlconsole models register), or name another release with --to.",
                 )
-    notes = (f"The endpoint was changed outside mlconsole; this puts #{target.number} back.",) if outside else ()
+    notes: tuple[str, ...] = (f"The endpoint was changed outside mlconsole; this puts #{target.number} back.",) if outside else ()
+    then, published = target.content.served, None
+    if any(one.content.document is not None for one, _ in _history(session, endpoint) if one.number > target.number):
+        from mlconsole.engine.publishing import taken_back
+
+        live, then, published, told = taken_back(session, endpoint, target, then)
+        notes += told
     return make_plan(
-        session, endpoint, ReleaseKind.REVERT, live, record, target.content, words=words, reason=reason, equals=target.number, notes=notes
+        session,
+        endpoint,
+        ReleaseKind.REVERT,
+        live,
+        record,
+        then,
+        words=words,
+        reason=reason,
+        equals=target.number,
+        notes=notes,
+        published=published,
     )
 
 
@@ -180,18 +228,32 @@ def make_plan(
     notes: tuple[str, ...] = (),
     confirm: str | None = None,
     anew: str | None = None,
+    published: Document | None = None,
+    staged: bool = False,
 ) -> Plan:
     """The plan from the live state to `then`, kept in the registry so that `apply` can run it.
 
     `confirm` is a name that has to be typed wherever it is done; in production every way forward wants the endpoint's. `anew`: a variant
-    that is brought up as if it were not there. `skipped`: gates that were passed over before any step.
+    that is brought up as if it were not there. `skipped`: gates that were passed over before any step. `published`: the config document as
+    it is live, where `then` carries another version of it; `live` has to hold it too. `staged`: it is a stage of a rollout, whose driver
+    heeds freezes itself.
+
+    Raises:
+        NotAllowed: nothing goes forward just now, and nobody broke the glass.
     """
     session.access.require(Deed.PLAN)
-    backend = session.backend
+    backend, break_glass = session.backend, break_glass.strip()
+    then = backend.expressed(then)
     backend.check(endpoint, then)
-    now = record.content if record else NOTHING
+    now = record.content.served if record else NOTHING
+    if published is not None:
+        now = replace(now, document=published)
+    if not staged:
+        fits, misfits = fitting.require(session, endpoint, kind, now, then, break_glass)
+        notes, skipped = (*notes, *fits), (*skipped, *misfits)
     seen = replace(live, variants=tuple(there for there in live.variants if there.name != anew)) if anew else live
     steps, passed_over = gated_steps(session, seen, now, then, break_glass) if gated else (backend.steps(seen, then), ())
+    one_line = bool(words)
     words += ["--break-glass", break_glass] if break_glass else []
     if kind is ReleaseKind.REVERT:
         notes += cold(live, steps)
@@ -210,18 +272,23 @@ def make_plan(
         now=now,
         then=then,
         steps=steps,
-        way_back=way_back(session, endpoint, record, then),
+        way_back=way_back(session, endpoint, record, now, then),
+        also=backend.scope(config_target(then.document.name)) if then.document is not None and document_of(endpoint) is None else "",
         command=shlex.join(["mlconsole", *words, "--env", session.environment.name, *(["--reason", reason] if reason else [])]),
-        reason=reason or break_glass,
+        reason=glass.reason_with(reason, break_glass),
         equals=equals,
         skipped_gates=(*skipped, *passed_over),
         notes=notes,
         confirm=confirm,
     )
-    if plan.nothing_to_do or session.read_only:
+    if plan.nothing_to_do:
+        return plan
+    gates = (*plan.skipped_gates, *(() if staged else glass.thawed(session, kind, break_glass)))
+    plan = replace(plan, skipped_gates=gates, notes=(*plan.notes, *glass.skipped_told(gates, break_glass)))
+    if session.read_only:
         return plan
     plan = replace(plan, id=session.registry.new_plan_id())
-    if not words:  # no one line says this; the plan itself is kept, and can be applied by its id
+    if not one_line:  # no one line says this; the plan itself is kept, and can be applied by its id
         plan = replace(plan, command=shlex.join(["mlconsole", "apply", plan.id, "--env", session.environment.name]))
     session.registry.save_plan(plan)
     return plan
@@ -229,6 +296,8 @@ def make_plan(
 
 def current(session: Session, endpoint: str) -> tuple[Live, Release | None]:
     """The live state and the live release, which have to agree before anything goes forward.
+
+    What an endpoint was applied with is not part of that: a config document goes its own way since.
 
     Raises:
         Locked: a change of ours is not at its end there, so that the state between is nobody's to build on.
@@ -239,31 +308,32 @@ def current(session: Session, endpoint: str) -> tuple[Live, Release | None]:
     live = session.backend.describe(endpoint)
     if live.transition is Transition.IN_PROGRESS:
         raise Conflict(
-            f"{endpoint} is changing at the backend just now, and no change of ours does that. Nothing was changed.",
+            f"{target_told(endpoint)} is changing at the backend just now, and no change of ours does that. Nothing was changed.",
             next="Try again when it is settled; going back is possible at once: mlconsole revert.",
         )
     recorded = session.registry.live_release(session.environment.name, endpoint)
     if recorded is None:
         if live.exists:
             raise ChangedOutside(
-                f"{endpoint} exists in {session.environment.name}, but mlconsole did not make it.",
-                next=f"Take it over as it is, as release #1: mlconsole endpoints adopt {endpoint} --env {session.environment.name}",
+                f"{target_told(endpoint)} exists in {session.environment.name}, but mlconsole did not make it.",
+                next=f"Take it over as it is, as release #1: {_adopting(endpoint)} --env {session.environment.name}",
             )
         return live, None
     outside = changed_outside(live, recorded.release)
     if outside is not None:
         raise outside
-    return live, recorded.release
+    return live, replace(recorded.release, content=recorded.release.content.served)
 
 
 def _check_free(session: Session, endpoint: str) -> None:
     environment, scope = session.environment.name, session.backend.scope(endpoint)
-    running = next((one for one in session.registry.unfinished(environment) if one.plan.scope == scope), None)
+    running = next((one for one in session.registry.unfinished(environment) if scope in one.plan.scopes), None)
     if running is None:
         return
     row = next((row for row in session.registry.leases(environment) if row.alive and row.lease.scope == scope), None)
     if row is None:
-        whose = endpoint if running.endpoint == endpoint else f"{running.endpoint}, which shares its lock with {endpoint},"
+        mine, others = target_told(endpoint), target_told(running.endpoint)
+        whose = mine if running.endpoint == endpoint else f"{others}, which shares its lock with {mine},"
         raise Locked(
             f"{whose} has a change that was interrupted, {running.id}. Nothing was changed.",
             next=f"Finish it one way or the other first: mlconsole recover {running.id} --env {environment}",
@@ -271,7 +341,7 @@ def _check_free(session: Session, endpoint: str) -> None:
     doing = ", ".join(part for part in (neutralise(row.lease.purpose), f"alive {duration(row.age)} ago") if part)
     since = row.lease.taken_at.astimezone()
     raise Locked(
-        f"{scope} is locked by {neutralise(str(row.lease.holder))} since {since:%H:%M} ({doing}). Nothing was changed.",
+        f"{target_told(scope)} is locked by {neutralise(str(row.lease.holder))} since {since:%H:%M} ({doing}). Nothing was changed.",
         next=f"Wait: mlconsole wait {running.id} --env {environment}",
     )
 
@@ -287,10 +357,16 @@ def changed_outside(live: Live, release: Release) -> ChangedOutside | None:
     found = differences(_all_ready(live), release.content)
     told = "; ".join(str(difference) for difference in found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
     return ChangedOutside(
-        f"{release.endpoint} was changed outside mlconsole: #{release.number} is not what is live ({told or 'other variants'}).",
+        f"{target_told(release.endpoint)} was changed outside mlconsole: #{release.number} is not what is live "
+        f"({told or 'other variants'}).",
         next=f"Changes are refused until you choose: mlconsole revert {release.endpoint} --env {release.environment} puts ours back, "
-        f"mlconsole endpoints adopt {release.endpoint} --env {release.environment} keeps theirs.",
+        f"{_adopting(release.endpoint)} --env {release.environment} keeps theirs.",
     )
+
+
+def _adopting(target: str) -> str:
+    document = document_of(target)
+    return f"mlconsole endpoints adopt {target}" if document is None else f"mlconsole config adopt {document}"
 
 
 def find_version(session: Session, model: str, version: str) -> ModelVersion:
@@ -380,4 +456,6 @@ def in_steps(step: Step) -> str:
         asked += [f"{e.value}: " + " ".join(f"{n} {percent(s)} %" for n, s in e.split.items() if s) for e in step.traffic.by_slice]
         if step.traffic.shadow:
             asked.append(f"shadow {step.traffic.shadow.variant} {percent(step.traffic.shadow.sample)} %")
+    if step.document is not None:
+        asked.append(f"config {step.document.name} {step.document.version} for {percent(step.document.share)} %")
     return ", ".join(asked) or step.summary

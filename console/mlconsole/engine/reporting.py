@@ -20,6 +20,7 @@ from mlconsole.plugin.errors import MLConsoleError
 
 if TYPE_CHECKING:
     from mlconsole.core.golden import GoldenQuery
+    from mlconsole.engine.documentviews import WhatIfRowView
     from mlconsole.engine.rolloutplans import RolloutPlan
     from mlconsole.engine.session import Session
 
@@ -30,6 +31,8 @@ _QUERIES = 5
 """Golden queries that are shown side by side."""
 _CELL = 80
 """Characters of a value in a table."""
+_DAYS = 7.0
+"""Days back that a config document's change is tried on."""
 _PATIENCE = 5.0
 """Seconds that one variant is waited for."""
 
@@ -50,10 +53,48 @@ def report(session: Session, request: Request, plan: Plan, rollout: RolloutPlan 
         lines += _evaluation(registered, variant, old, there)
         lines += _made_with(session, plan.endpoint, registered)
         lines += _golden(session, plan, variant, there, registered)
+    lines += _document(session, plan)
     lines += ["", "## Gates", "", *_gates(plan)]
     if plan.notes:
         lines += ["", "## To be judged", "", *(f"- {_text(note)}" for note in plan.notes)]
     return "\n".join([*lines, "", f"*{ONLY_HERE}*", ""])
+
+
+def _document(session: Session, plan: Plan) -> list[str]:
+    """What a config document would say otherwise, and what that would have done to the last days."""
+    wanted = plan.then.document
+    if wanted is None:
+        return []
+    from mlconsole.engine import documenting
+    from mlconsole.engine.documentshown import differences_between
+    from mlconsole.engine.whatifs import decided_again
+
+    name = wanted.name
+    try:
+        before = documenting.version_bytes(session, name, wanted.before, wanted.before_digest) if wanted.before is not None else None
+        after = documenting.bytes_at(session, wanted.digest)
+        changed = (
+            differences_between(*(documenting.reading_of(session, name, one) for one in (before, after))) if before is not None else ()
+        )
+        again = decided_again(session, name, before, after, _DAYS)
+    except MLConsoleError as error:
+        return ["", f"## Config {_text(name)}", "", _text(error.message)]
+    lines = ["", f"## Config {_text(name)}, on version {wanted.before or 'none'}", ""]
+    rows = [(one.where, one.old or "–", one.new or "–") for one in changed]
+    lines += _table(("what", "now", "then"), rows) if rows else ["It is the first version."]
+    touched = [row for row in again.rows if row.touched]
+    if touched:
+        head = ("what if", "alerts a day, now", "then", "flips", "of")
+        told = [(f"{row.model} {row.slice}".strip(), *_figures(row)) for row in touched]
+        lines += ["", *_table(head, told)]
+    return lines
+
+
+def _figures(row: WhatIfRowView) -> tuple[str, str, str, str]:
+    before = "–" if row.before is None else f"{row.before:.0f}"
+    if row.unknown:
+        return before, row.unknown, "–", str(row.n)
+    return before, "–" if row.then is None else f"{row.then:.0f}", "–" if row.flips is None else str(row.flips), str(row.n)
 
 
 def since(request: Request, votes: Sequence[Vote]) -> str:

@@ -7,16 +7,18 @@ import pwd
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlconsole.core.clock import Clock, SystemClock
+from mlconsole.core.documents import config_target, document_of
 from mlconsole.core.models import Actor
-from mlconsole.core.text import did_you_mean
+from mlconsole.core.text import did_you_mean, neutralise
 from mlconsole.engine.access import Access
 from mlconsole.engine.views import Progress
-from mlconsole.plugin.errors import UnknownName
+from mlconsole.plugin.errors import MLConsoleError, UnknownName
 
 if TYPE_CHECKING:
     from mlconsole.engine.backend import Backend
@@ -73,6 +75,22 @@ class Session:
             actor=self.actor,
             clock=self.clock,
             read_only=self.read_only,
+            plugins=self._plugins,
+            deadline=self.deadline,
+        )
+
+    def elsewhere(self, environment: str) -> Session:
+        """A session of the same person in another environment of the workspace, for looking only.
+
+        Raises:
+            UnknownName: there is no such environment.
+        """
+        return Session(
+            self.workspace,
+            self.workspace.named(environment),
+            actor=self.actor,
+            clock=self.clock,
+            read_only=True,
             plugins=self._plugins,
             deadline=self.deadline,
         )
@@ -181,14 +199,32 @@ class Session:
             with suppress(OSError):
                 self._tell(Progress(self.clock.now(), kind, text, step, steps))
 
+    def acting(self) -> Actor:
+        """Who is asking, and as whom the backend takes them, where it can tell: for the journal."""
+        try:
+            caller = self.backend.caller()
+        except MLConsoleError:
+            return self.actor  # what can't be told is told as such by whoever needs it
+        return self.actor if caller is None else replace(self.actor, identity=str(caller))
+
     def known_endpoints(self) -> list[str]:
         """Every endpoint name that a person may mean here: released ones and those the workspace declares."""
         released = [row.name for row in self.registry.endpoints(self.environment.name)]
         declared = [self.workspace.endpoint_for(model) for model in self.workspace.models]
         return list(dict.fromkeys([*released, *declared, *self.workspace.endpoints]))
 
+    def known_targets(self) -> list[str]:
+        """Everything that releases may be of: endpoints, and config documents (`config:models`)."""
+        return [*self.known_endpoints(), *map(config_target, self.workspace.configs)]
+
     def unknown_endpoint(self, name: str) -> UnknownName:
-        """The error for an endpoint that is nowhere."""
+        """The error for an endpoint, or a config document, that is nowhere."""
+        document = document_of(name)
+        if document is not None:
+            return UnknownName(
+                f'There is no config document "{neutralise(document)}". {did_you_mean(document, self.workspace.configs)}',
+                next="mlconsole config list shows them.",
+            )
         return UnknownName(
             f'There is no endpoint "{name}" in {self.environment.name}. {did_you_mean(name, self.known_endpoints())}',
             next="mlconsole endpoints list shows them.",

@@ -9,6 +9,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from mlconsole.engine.documentviews import DocumentView
+
 
 class State(StrEnum):
     """How an endpoint is, worst first as people have to look at it."""
@@ -82,6 +84,8 @@ class OperationView:
     steps: int = 0
     back_to: str = ""
     """Where it goes back to when it does not come to stand."""
+    skipped_gates: tuple[str, ...] = ()
+    """What a reason overruled: `golden (v6)`, `freeze (Black Friday)`."""
     origin: Origin | None = None
 
 
@@ -516,6 +520,16 @@ class EndpointHealthView:
 
 
 @dataclass(frozen=True)
+class CallerView:
+    """As whom somebody acts at the backend. `expires` None: the credentials do not run out."""
+
+    name: str
+    account: str = ""
+    region: str = ""
+    expires: datetime | None = None
+
+
+@dataclass(frozen=True)
 class WatcherView:
     """Who watches the environment. `alive` False: nobody does, `since` then (None: nobody ever did)."""
 
@@ -528,6 +542,8 @@ class WatcherView:
     """Whom it would tell; empty: nobody would be paged."""
     trouble: str = ""
     """What keeps it from watching wholly, a channel that fails."""
+    caller: CallerView | None = None
+    """As whom it acts at the backend; None: nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -641,6 +657,8 @@ class RolloutView:
     attended: bool = False
     stops_old: bool = False
     """The old variant is taken away after the bake, unless it is kept."""
+    skipped_gates: tuple[str, ...] = ()
+    """What a reason overruled when it was begun."""
     shadow_told: str = ""
     """What the shadow stage said, while it counts or could."""
     shadow_counts: bool = False
@@ -648,11 +666,72 @@ class RolloutView:
     release: int | None = None
     back_to: int | None = None
     ended: datetime | None = None
+    credentials: str = ""
+    """That the credentials of who drives it end before it does; empty: they last, or nobody knows."""
 
     @property
     def over(self) -> bool:
         """Whether nothing more will happen to it."""
         return self.ended is not None
+
+
+@dataclass(frozen=True)
+class VoteView:
+    """What one colleague said last."""
+
+    who: str
+    say: str
+    text: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class ApprovalView:
+    """A request for approval, for a face."""
+
+    number: int
+    environment: str
+    endpoint: str
+    plan: str
+    summary: str
+    state: str
+    author: str
+    asked: datetime
+    reason: str
+    needs: str
+    """What is still missing, in words; empty when nothing is, or it is over."""
+    why_not: str
+    """Why whoever looks can't say a word to it; empty: they may."""
+    votes: tuple[VoteView, ...]
+    checklist: tuple[tuple[str, str], ...]
+    """Question, answer (empty: open)."""
+    parts: tuple[tuple[str, str], ...]
+    """What it would make of the endpoint."""
+    command: str
+    """What does it, once it is approved."""
+    open: bool
+    used: str
+    why: str
+    ended: datetime | None
+
+    @property
+    def unanswered(self) -> tuple[str, ...]:
+        """The questions of the checklist that nobody has answered."""
+        return tuple(question for question, answer in self.checklist if not answer)
+
+    @property
+    def deciding(self) -> tuple[VoteView, ...]:
+        """The words that made it what it is: those that reject it, else those that approve it."""
+        wanted = "reject" if self.state == "rejected" else "approve"
+        return tuple(vote for vote in self.votes if vote.say == wanted)
+
+    @property
+    def last(self) -> tuple[datetime, str]:
+        """When something happened to it last, and who did that: whoever asked, where it lapsed or was taken back."""
+        votes = [(vote.at, vote.who) for vote in self.votes]
+        asked = [(self.asked, self.author.partition("@")[0])]
+        ended = [] if self.ended is None or self.state not in ("lapsed", "withdrawn") else [(self.ended, asked[0][1])]
+        return max([*asked, *votes, *ended])
 
 
 @dataclass(frozen=True)
@@ -680,8 +759,12 @@ class Snapshot:
     """Those that run, then those that ended in the last day, newest first."""
     policies: Mapping[str, str] = field(default_factory=dict)
     """Endpoint → the policy that a rollout of it would have."""
+    approvals: tuple[ApprovalView, ...] = ()
+    """The newest requests for approval, open or over; newest first."""
     health: HealthView | None = None
     """None: this environment's plugins tell nothing that health could be judged by."""
+    documents: tuple[DocumentView, ...] = ()
+    """The config documents, their drafts judged."""
 
     def endpoint(self, name: str) -> EndpointView | None:
         """The endpoint of that name."""

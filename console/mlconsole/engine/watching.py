@@ -13,8 +13,9 @@ from mlconsole.core.models import ModelVersion
 from mlconsole.core.observed import Observed, Seen, Shares
 from mlconsole.engine import history, models
 from mlconsole.engine.combining import with_health
+from mlconsole.engine.documentviews import DocumentView
 from mlconsole.engine.endpoints import Look, look, overview
-from mlconsole.engine.observing import WINDOW, seen_of
+from mlconsole.engine.observing import WINDOW, own_splits, seen_of, split_since
 from mlconsole.engine.remembering import Memory
 from mlconsole.engine.snapshots import keep, last
 from mlconsole.engine.views import EndpointView, HealthView, OperationView, RolloutView, Snapshot, State, StatusView, VersionView
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from mlconsole.plugin.roles import Observation, Predictions
 
 _MOST_PAGES = 5
-_CHANGES = 200
+_CHANGES, _REQUESTS = 200, 50
 _MOST_SLICES = 500
 _FULL = 30.0
 """Seconds after which all is read again though nothing seems to have changed."""
@@ -39,6 +40,9 @@ _PATIENCE = 3.0
 
 _LONG_STILL = 10
 """Looks in a row that found nothing new, after which health is asked for half as often again."""
+
+_SLOW, _RESTS = 5.0, 30.0
+"""Seconds that config documents may take to be asked for, and for which they are not asked again when it was longer."""
 
 _KEEP = 3.0
 """Seconds between two snapshots on disk while only figures move."""
@@ -67,7 +71,7 @@ class _Tally:
 
     def add_slices(self, one: Observation) -> None:
         """Who answered the requests of each slice value; the labels are foreign, so that not more than so many are kept."""
-        if one.probe or one.shadow or one.pinned:
+        if one.probe or one.shadow:
             return
         for key, value in one.slices.items():
             label = f"{key}={value}"
@@ -77,10 +81,13 @@ class _Tally:
     def add(self, one: Seen, time: datetime) -> None:
         if one.probe:
             return
+        if not one.shadow:
+            self.recent.append((time, one.failed))
+        if time < self.since:
+            return
         if one.shadow:
             self.copies[one.variant or ""] += 1
             return
-        self.recent.append((time, one.failed))
         self.n += 1
         self.failed += one.failed
         if one.pinned:
@@ -91,7 +98,7 @@ class _Tally:
 
     def observed(self, now: datetime) -> Observed:
         shares = {split: Shares(total, dict(self.by_split.get(split, {}))) for split, total in self.totals.items()}
-        return Observed((now - self.since).total_seconds(), self.n, self.failed, shares, dict(self.copies))
+        return Observed(max(0.0, (now - self.since).total_seconds()), self.n, self.failed, shares, dict(self.copies))
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,7 @@ class Watch:
         self._session = session
         self._cursor: str | None = None
         self._tallies: dict[str, _Tally] = {}
+        self._own: Mapping[str, frozenset[str] | None] = {}
         self._known: dict[str, EndpointView] | None = None
         """Each endpoint as it was when it was last seen, with the time of that."""
         self._views: dict[str, tuple[models.VersionLine, VersionView]] = {}
@@ -126,6 +134,9 @@ class Watch:
         """The versions were not asked for yet."""
         self._kept_versions: Sequence[VersionView] | None = None
         """Those that were written to disk last."""
+        self._documents_kept: tuple[DocumentView, ...] = ()
+        self._documents_rest = 0.0
+        """Until when the config documents are not asked for again (elapsed)."""
         self._before: _Before | None = None
         self._arrived = False
         """Whether the last look brought predictions."""
@@ -155,7 +166,8 @@ class Watch:
             names, since = before.names, before.since
         else:
             names = [row.name for row in session.registry.endpoints(session.environment.name)]
-            since = {name: session.registry.traffic_since(session.environment.name, name) for name in names}
+            since = {name: split_since(session, name) for name in names}
+            self._own = {name: own_splits(session, name) for name in names}
         began = session.clock.elapsed()
         observed = self._observe(names, since)
         looked = look(session, names, patience=_PATIENCE)
@@ -190,6 +202,8 @@ class Watch:
             health=health,
             rollouts=self._rollouts(),
             policies={name: one.policy for name, one in session.workspace.endpoints.items()},
+            approvals=self._memory.get("approvals", lambda: tuple(history.requests(session, limit=_REQUESTS))),
+            documents=self._documents(),
             seen=max((e.as_of for e in status.endpoints if e.as_of), default=None) if status.blind else status.at,
         )
         states = tuple((one.name, one.state, one.release) for one in status.endpoints)
@@ -201,6 +215,21 @@ class Watch:
         settled = not busy and not status.blind and isinstance(self._versions, tuple)
         self._before = _Before(snapshot, names, since, looked, began) if settled else None
         return snapshot
+
+    def _documents(self) -> tuple[DocumentView, ...]:
+        """The config documents; a store that does not answer is left in peace for a while, and does not hold up what else is looked at."""
+        session = self._session
+        if not session.workspace.configs or "config" not in session.environment.roles:
+            return ()
+        began = session.clock.elapsed()
+        if began < self._documents_rest:
+            return self._documents_kept
+        from mlconsole.engine import configuring
+
+        self._documents_kept = configuring.documents(session)
+        if session.clock.elapsed() - began > _SLOW:
+            self._documents_rest = session.clock.elapsed() + _RESTS
+        return self._documents_kept
 
     def _rollouts(self) -> tuple[RolloutView, ...]:
         """Those that run are read at each look, for what their guards say changes all the time."""
@@ -301,9 +330,9 @@ class Watch:
             if known is None or since > known.since:
                 begin = max(since, now - timedelta(seconds=WINDOW))
                 # Requests a second go on over a change of traffic: what was answered before it counts on, and so does its time.
-                self._tallies[name] = _Tally(begin, known.tail_since, recent=known.recent) if known else _Tally(begin, begin)
+                self._tallies[name] = _Tally(begin, known.tail_since, recent=known.recent) if known else _Tally(begin, min(begin, now))
         if self._cursor is None:
-            self._cursor = predictions.cursor_at(min((t.since for t in self._tallies.values()), default=now))
+            self._cursor = predictions.cursor_at(min((t.tail_since for t in self._tallies.values()), default=now))
         for _ in range(_MOST_PAGES):
             page = predictions.read(self._cursor)
             self._cursor = page.cursor
@@ -318,9 +347,11 @@ class Watch:
 
     def _count(self, observation: Observation) -> None:
         tally = self._tallies.get(observation.endpoint)
-        if tally is not None and observation.time >= tally.since:
-            tally.add(seen_of(observation), observation.time)
-            tally.add_slices(observation)
+        if tally is not None and observation.time >= tally.tail_since:
+            seen = seen_of(observation, self._own.get(observation.endpoint))
+            tally.add(seen, observation.time)
+            if not seen.pinned and observation.time >= tally.since:
+                tally.add_slices(observation)
 
     def _with_rates(self, status: StatusView) -> StatusView:
         """Requests a second and errors are of the last half minute; since the traffic last changed they would hide what is new."""

@@ -8,11 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlconsole.core.evidence import HOUR
 from mlconsole.core.guards import action_result, alarm_result, golden_result, probe_result, results
 from mlconsole.core.health import Settings
 from mlconsole.core.policies import GuardKind, GuardRule
 from mlconsole.core.rollouts import GuardResult, Rollout
-from mlconsole.core.staged import GuardEvidence
+from mlconsole.core.staged import DAY, WINDOWS, GuardEvidence
 from mlconsole.core.summaries import Key, Summary
 from mlconsole.core.text import neutralise
 from mlconsole.core.traffic import WHOLE
@@ -71,17 +72,22 @@ class Weighing:
         self._asked: dict[str, tuple[float, int, GuardResult]] = {}
         self._runs: dict[str, tuple[int, str]] = {}
         """Guard → the stage for which its action runs, and that run's id."""
+        self._former: tuple[tuple[str, int, int], Mapping[Key, Mapping[int, Summary]]] | None = None
+        """The stage, and what the stable variant did in the last hour in which it answered before that."""
 
     def look(self, rollout: Rollout) -> Weighed:
         """What there is to be said of the present stage now."""
         session = self._session
         now = session.clock.now().timestamp()
+        # Until applications that read in a document whom to ask have looked there, requests go as they did before.
+        began = rollout.stage_began.timestamp() + session.backend.reading_lag() if rollout.stage_began else now
         self._read()
+        # All of the stage, however long it takes, and the hour before it.
+        self._gathering.horizon = max(self._gathering.horizon, min(now - began, DAY) + HOUR)
         self._gathering.refresh()
         self._memory.refresh()
         evidence = self._gathering.evidence(rollout.endpoint, rollout.present.content, (), {})
-        windows = evidence.windows
-        began = rollout.stage_began.timestamp() if rollout.stage_began else now
+        windows = self._with_former(rollout, evidence.windows, began)
         guard_evidence = GuardEvidence(
             endpoint=rollout.endpoint,
             windows=windows,
@@ -98,18 +104,42 @@ class Weighing:
             found += results(rollout, guard_evidence, now)
             found += self._others(rollout)
         newest = max((one.last for key, each in windows.items() if not key.slice and not key.shadow for one in each.values()), default=None)
-        rates = _rates(windows, now)
+        rates = rates_of(windows, now)
         silent = max(0.0, now - newest) if newest is not None and now - newest > 10.0 else 0.0
         mine = Key(rollout.endpoint, rollout.variant, rollout.present.shadow, rollout.present.slice)
         return Weighed(
             tuple(found),
-            sum(one.n for start, one in windows.get(mine, {}).items() if start >= began),
+            sum(one.n for start, one in windows.get(mine, {}).items() if began <= start <= now),
             silent,
             rates.get("", 0.0) * silent if silent else None,
             rates,
             self._last_new(rollout, windows),
             _pairs_told(self._pairing.look(rollout.endpoint, rollout.present.content)) if rollout.present.shadow else "",
         )
+
+    def _with_former(
+        self, rollout: Rollout, windows: Mapping[Key, Mapping[int, Summary]], began: float
+    ) -> Mapping[Key, Mapping[int, Summary]]:
+        """The windows, and where the stable variant gets nothing any more those of the last hour in which it did: a bake takes longer than
+        what is kept in memory, and begins anew with each driver that takes it up."""
+        traffic = rollout.present.content.traffic
+        if traffic is None or rollout.present.shadow or any(traffic.reaches(name) for name in rollout.stable):
+            return windows
+        mark = rollout.id, rollout.stage, rollout.attempt
+        if self._former is None or self._former[0] != mark:
+            self._former = mark, self._last_answered(rollout, began)
+        return {**windows, **{key: {**former, **windows.get(key, {})} for key, former in self._former[1].items()}}
+
+    def _last_answered(self, rollout: Rollout, began: float) -> Mapping[Key, Mapping[int, Summary]]:
+        """The stable variant's windows of the last hour in which it answered before the stage; sought back to the rollout's begin."""
+        found: dict[Key, dict[int, Summary]] = {}
+        until, first = began, rollout.started.timestamp() - HOUR
+        while until > first and len({start for each in found.values() for start in each}) < WINDOWS:
+            for stored in self._session.observations.windows(rollout.environment, until - HOUR, until, endpoint=rollout.endpoint):
+                if stored.key.variant in rollout.stable and not stored.key.shadow:
+                    found.setdefault(stored.key, {})[stored.start] = stored.summary
+            until -= HOUR
+        return found
 
     def last_new(self, rollout: Rollout) -> float | None:
         """When the newest request of the new variant began (epoch s); no guard is asked for that."""
@@ -139,7 +169,7 @@ class Weighing:
         self._gathering.refresh()
         self._memory.refresh()
         evidence = self._gathering.evidence(endpoint, None, (), {})
-        return _rates(evidence.windows, self._session.clock.now().timestamp())
+        return rates_of(evidence.windows, self._session.clock.now().timestamp())
 
     def _settings(self, endpoint: str) -> Settings:
         known = self._session.workspace.endpoints.get(endpoint)
@@ -276,7 +306,7 @@ def _split(rollout: Rollout) -> Mapping[str, Mapping[str, float]]:
     return found
 
 
-def _rates(windows: Mapping[Key, Mapping[int, Summary]], now: float) -> dict[str, float]:
+def rates_of(windows: Mapping[Key, Mapping[int, Summary]], now: float) -> dict[str, float]:
     """Requests a second by slice in the last ten minutes, or since there were any."""
     since = now - 600.0
     counts: dict[str, int] = {}

@@ -204,6 +204,50 @@ class Store:
                     break
                 last = batch[-1][0]
 
+    def scored(
+        self, environment: str, endpoint: str, variants: Sequence[str], since: float, until: float
+    ) -> list[tuple[float, str, float | None, str, str]]:
+        """What these variants answered consumers in [since, until), as much as deciding it again takes: time, labels (JSON text), score,
+        where it lies (for `found`), nothing. Failed requests are left out: they decided nothing.
+        """
+        among = self._among(environment, endpoint, variants)
+        rows: list[tuple[float, str, float | None, str, str]] = []
+        for hour in self._hours() if among else ():
+            if hour < since // _HOUR or hour > until // _HOUR or hour not in self._hours():
+                continue
+            rows += self._all(
+                f"""SELECT time, coalesce(slices, ''), score, '{hour}:' || rowid, '' FROM "raw_{hour}"
+                WHERE time >= ? AND time < ? AND series IN ({among}) AND status < 400 AND status > 0""",
+                (since, until),
+            )
+        return rows
+
+    def found(self, place: str) -> tuple[str, str]:
+        """The request id and the output (JSON text) of an observation that `scored` gave; both empty when its hour is gone since."""
+        hour, _, row = place.partition(":")
+        if int(hour) not in self._hours():
+            return "", ""
+        rows = self._all(f"""SELECT request_id, coalesce(output, '') FROM "raw_{int(hour)}" WHERE rowid = ?""", (int(row),))
+        return (str(rows[0][0]), str(rows[0][1])) if rows else ("", "")
+
+    def starts(self, environment: str, endpoint: str, since: float) -> Mapping[str, tuple[int, ...]]:
+        """Variant → the beginnings of the ten-second windows in which it answered consumers, in order; summaries outlive raw rows."""
+        rows = self._all(
+            """SELECT variant, start FROM summary JOIN series ON series.id = summary.series
+            WHERE environment = ? AND endpoint = ? AND slice = '' AND shadow = 0 AND start >= ? ORDER BY start""",
+            (environment, endpoint, int(since)),
+        )
+        found: dict[str, list[int]] = {}
+        for variant, start in rows:
+            found.setdefault(variant, []).append(start)
+        return {variant: tuple(starts) for variant, starts in found.items()}
+
+    def _among(self, environment: str, endpoint: str, variants: Sequence[str]) -> str:
+        rows = self._all(
+            "SELECT id, variant FROM series WHERE environment = ? AND endpoint = ? AND slice = '' AND shadow = 0", (environment, endpoint)
+        )
+        return ",".join(str(number) for number, name in rows if name in variants)
+
     def labels(self, environment: str, endpoint: str) -> Mapping[str, tuple[str, ...]]:
         """Slice key → the values that are counted by; `other` among them where there were more."""
         found: dict[str, list[str]] = {}

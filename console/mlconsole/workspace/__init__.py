@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mlconsole.workspace.actions import ActionSettings
+from mlconsole.workspace.configs import ConfigSettings, ValidatorSettings
 from mlconsole.workspace.finding import environment, find_workspace
 from mlconsole.workspace.grammar import FILE, schema
 from mlconsole.workspace.health import ApplicationLog, ChannelSettings, Ping, ProbeSettings, kind_options
@@ -32,6 +33,7 @@ __all__ = [
     "ActionSettings",
     "ApplicationLog",
     "ChannelSettings",
+    "ConfigSettings",
     "Dependency",
     "Endpoint",
     "Environment",
@@ -39,6 +41,7 @@ __all__ = [
     "Model",
     "Ping",
     "ProbeSettings",
+    "ValidatorSettings",
     "Workspace",
     "check_plugins",
     "environment",

@@ -26,6 +26,7 @@ _PER_ROLE = {
     "serving": "the plugin that runs the variants",
     "traffic": "the plugin that splits the traffic; left out, the serving plugin splits it itself",
     "predictions": "the plugin that reads predictions back",
+    "config": "the plugin from which applications read their config documents",
     "lifecycle": "the plugin that starts and stops servers on this machine",
     "actions": "the plugin whose actions are offered",
 }
@@ -234,6 +235,41 @@ ENVIRONMENT = (
     Option("freeze", Kind.LIST, "when nothing goes forward", of=Option("", Kind.GROUP, "a freeze window", fields=FREEZE)),
     Option("approvals", Kind.GROUP, "a colleague has to approve what goes forward; left out, nobody has to", fields=APPROVALS),
     Option("gates", Kind.GROUP, "what a version's figures have to be before it goes there", fields=GATES),
+    Option("code", Kind.TEXT, "the commit of the applications that run there, which model versions may ask for (works_with)"),
+    Option("traffic_in", Kind.NAME, "the config document in which applications read who gets which share; in place of a traffic role"),
+)
+
+CONFIG_FIELDS = (
+    Option("endpoint", Kind.TEXT, "where an entry says which endpoint is asked", default="/endpoint"),
+    Option("share", Kind.TEXT, "where it says its share, in percent", default="/share"),
+    Option("split", Kind.TEXT, "where it says variant → percent, for applications that split traffic themselves", default="/split"),
+    Option("fields", Kind.TEXT, "where it lists the model's inputs that the application fills", default="/fields"),
+    Option("threshold", Kind.TEXT, "where it says from which score on an answer is an alert", default="/threshold"),
+)
+
+CONFIG_VALIDATOR = (
+    Option("run", Kind.LIST, "a command, as a list and never through a shell; the document stands on its stdin", of=_TEXTS),
+    Option("call", Kind.TEXT, "a function of an installed plugin: package.module:function"),
+    Option("time_limit", Kind.NUMBER, "seconds after which it is ended", default=10.0, minimum=1, maximum=600),
+)
+
+CONFIG = (
+    Option("file", Kind.PATH, "what the document begins with; .json, .yaml or .yml says how it is written", required=True),
+    Option("schema", Kind.PATH, "its JSON Schema"),
+    Option("description", Kind.TEXT, "one line for people", default=""),
+    Option("entries", Kind.TEXT, "where an entry stands for model and slice", default="/{model}/{slice}"),
+    Option("slices", Kind.MAP, "model → the slice key of its entries", of=_TEXTS),
+    Option("fields", Kind.GROUP, "what stands where in an entry; JSON pointers", fields=CONFIG_FIELDS),
+    Option("differ", Kind.LIST, "pointers in an entry whose values differ from slice to slice: an equal one was copied", of=_TEXTS),
+    Option("policy", Kind.NAME, "the policy that its rollouts grow by", default=CAREFUL.name),
+    Option(
+        "order",
+        Kind.TEXT,
+        "in a change that carries config and traffic: whether it is published before or after requests go elsewhere",
+        default="before",
+        choices=("before", "after"),
+    ),
+    Option("validators", Kind.LIST, "checks of your own", of=Option("", Kind.GROUP, "a check", fields=CONFIG_VALIDATOR)),
 )
 
 MODEL = (
@@ -270,6 +306,7 @@ WORKSPACE = (
     Option("models", Kind.MAP, "name → where its files are", of=Option("", Kind.GROUP, "a model", fields=MODEL)),
     Option("endpoints", Kind.MAP, "name → which model it serves", of=Option("", Kind.GROUP, "an endpoint", fields=ENDPOINT)),
     Option("actions", Kind.MAP, "name → what can be done by hand, or as a repair", of=Option("", Kind.GROUP, "an action", fields=ACTION)),
+    Option("configs", Kind.MAP, "name → a config document", of=Option("", Kind.GROUP, "a config document", fields=CONFIG)),
     Option("policies", Kind.MAP, "name → how a rollout goes", of=Option("", Kind.GROUP, "a policy", fields=POLICY)),
     Option(
         "observations",
@@ -295,7 +332,7 @@ def schema(plugins: Iterable[Plugin] = ()) -> Mapping[str, Json]:
     properties = result["properties"]
     environment = properties["environments"]["additionalProperties"]["properties"]
     for named in (
-        *(properties[group] for group in ("environments", "models", "endpoints", "actions", "policies")),
+        *(properties[group] for group in ("environments", "models", "endpoints", "actions", "configs", "policies")),
         *(environment[group] for group in ("probes", "notify", "application_logs")),
     ):
         named["propertyNames"] = _NAMES

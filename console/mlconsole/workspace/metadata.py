@@ -13,6 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from mlconsole.core.compatibility import works_with
 from mlconsole.core.errors import UsageError
 from mlconsole.core.models import Code, Data, Field, Json, Metrics, Signature, Slice, check_version
 from mlconsole.core.profiles import histogram, is_token
@@ -111,6 +112,7 @@ METADATA = (
         ),
     ),
     Option("baseline", Kind.MAP, "the profile of the set that it was measured on"),
+    Option("works_with", Kind.ANY, 'what it works with: {config: {models: ">=112"}, code: [COMMIT]}; left out, nothing is known'),
 )
 
 
@@ -139,6 +141,7 @@ class Metadata:
     threshold: float | None
     slices: tuple[Slice, ...]
     baseline: Mapping[str, Json] | None
+    works_with: Mapping[str, Json]
 
     @property
     def data(self) -> Data | None:
@@ -178,6 +181,10 @@ def read_metadata(path: Path) -> Metadata:
     _check_score(signature["score"], outputs, node, problems)
     _check_baseline(values["baseline"], inputs, node, problems)
     slices = _slices(signature["slices"], inputs, node, problems)
+    try:
+        works_with(values["works_with"])
+    except UsageError as error:
+        problems.add(node.at("works_with"), neutralise(error.message), next=error.next)
     problems.raise_first()
     code = Code(values["code"]["commit"], values["code"]["dirty"], values["code"]["repository"])
     said = {
@@ -215,6 +222,7 @@ def read_metadata(path: Path) -> Metadata:
         threshold=signature["threshold"],
         slices=slices,
         baseline=values["baseline"] or None,
+        works_with=values["works_with"] or {},
     )
 
 

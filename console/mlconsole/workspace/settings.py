@@ -23,6 +23,7 @@ from mlconsole.plugin import ROLES, Plugin
 from mlconsole.plugin.validation import Located, Problems, Sort, check, empty_map, shown
 from mlconsole.workspace.actions import ActionSettings, build_actions
 from mlconsole.workspace.approving import build_approvals, build_gates
+from mlconsole.workspace.configs import ConfigSettings, build_configs
 from mlconsole.workspace.grammar import DEPENDENCY, FILE, MINIMAL, WORKSPACE
 from mlconsole.workspace.health import (
     ApplicationLog,
@@ -74,6 +75,10 @@ class Environment:
     """Who has to approve what goes forward; None: nobody."""
     evaluation: EvaluationGate = field(default_factory=EvaluationGate)
     """What a version's figures have to be before it goes there; `gates` in the file."""
+    traffic_in: str | None = None
+    """The config document in which applications read who gets which share; None: a role splits."""
+    code: str | None = None
+    """The commit of the applications that run there; None: not known."""
 
     def place(self, role: str) -> str:
         """Where the role is bound, or should be: `mlconsole.yaml:7:14`."""
@@ -141,6 +146,8 @@ class Workspace:
     """and for as long as they fit into so many bytes."""
     policies: Mapping[str, Policy] = field(default_factory=lambda: {CAREFUL.name: CAREFUL, BLUE_GREEN.name: BLUE_GREEN})
     """Those that the file declares, and the ones that are always there."""
+    configs: Mapping[str, ConfigSettings] = field(default_factory=dict)
+    """The config documents."""
 
     def endpoint_for(self, model: str) -> str:
         """The endpoint that serves a model: what the file says, else the model's name (also for a model the file does not know)."""
@@ -151,6 +158,10 @@ class Workspace:
         """The model behind an endpoint, None for an endpoint that the file does not know."""
         known = self.endpoints.get(endpoint)
         return known.model if known else None
+
+    def endpoint_models(self) -> Mapping[str, str]:
+        """Endpoint → its model, of all endpoints that the file knows."""
+        return {name: endpoint.model for name, endpoint in self.endpoints.items()}
 
     def golden_for(self, model: str, environment: str) -> Path | None:
         """The file of a model's golden queries in an environment, None where there are none."""
@@ -191,6 +202,7 @@ def load(path: Path) -> Workspace:
         "endpoints": "an endpoint",
         "actions": "an action",
         "policies": "a policy",
+        "configs": "a config document",
     }
     for group, what in groups.items():
         found = node.get(group)
@@ -219,6 +231,9 @@ def load(path: Path) -> Workspace:
     if default is not None and default not in environments:
         at = node.at("default_environment")
         problems.add(at, f'default_environment "{shown(default)}" is none of the environments.', meant=default, known=environments)
+    configs = build_configs(values["configs"], node, root, values["models"], policies, problems)
+    for name, environment in environments.items():
+        _check_traffic_in(environment, node.at("environments", name), configs, problems)
     models = {name: _model(name, given, root, node, environments, endpoints, problems) for name, given in values["models"].items()}
     problems.raise_first()
     kept = values["observations"] or {}
@@ -234,7 +249,23 @@ def load(path: Path) -> Workspace:
         keep_days=float(kept.get("days", 7)),
         keep_bytes=int(float(kept.get("gigabytes", 2)) * (1 << 30)),
         policies=policies,
+        configs=configs,
     )
+
+
+def _check_traffic_in(environment: Environment, here: Located, configs: Mapping[str, ConfigSettings], problems: Problems) -> None:
+    name = environment.traffic_in
+    if name is None:
+        return
+    at = here.at("traffic_in")
+    if name not in configs:
+        problems.add(at, f'traffic_in: there is no config document "{shown(name)}".', meant=name, known=configs)
+    elif not configs[name].layout.split:
+        problems.add(at, f"traffic_in: the entries of {shown(name)} have no place for a split (fields.split).")
+    if "traffic" in environment.roles:
+        problems.add(at, "traffic_in stands in place of a traffic role: leave one of the two out.")
+    if "config" not in environment.roles:
+        problems.add(at, "traffic_in needs a role that keeps config documents: config: local.")
 
 
 def options_for(environment: Environment, plugin: Plugin) -> Mapping[str, Json]:
@@ -315,6 +346,8 @@ def _environments(
             build_freezes(given, here, problems),
             build_approvals(given, here, problems),
             build_gates(given),
+            given["traffic_in"],
+            given["code"],
         )
     return result
 

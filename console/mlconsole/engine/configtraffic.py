@@ -1,0 +1,197 @@
+"""Traffic held in configuration: applications read in a config document who gets which share, and split requests themselves.
+
+This traffic role writes those fields through whatever keeps config documents, so that sliders, rollouts and reverts work there as anywhere.
+Each step is built on the live document: what others changed in it since stays. All endpoints of a document share its scope.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mlconsole.core.documents import WHOLE, Document, digest_of
+from mlconsole.core.entries import Entry, entries
+from mlconsole.core.live import Live, traffic_differences
+from mlconsole.core.models import Json
+from mlconsole.core.pointers import REMOVE, get
+from mlconsole.core.releases import Content
+from mlconsole.core.steps import Phase, Step
+from mlconsole.core.text import duration
+from mlconsole.core.traffic import SliceSplit, Split, Traffic, percent
+from mlconsole.documents import read, splice
+from mlconsole.plugin.errors import Conflict, Refused
+from mlconsole.plugin.roles import ConfigStore, Limits, Order, TrafficReport
+
+if TYPE_CHECKING:
+    from mlconsole.workspace import ConfigSettings
+
+_ALL = "*"
+"""The entry that is meant for every slice without one of its own."""
+
+
+class ConfigTraffic:
+    """A traffic role over a store of config documents. `models`: endpoint → the model whose entries say its split."""
+
+    def __init__(self, store: ConfigStore, settings: ConfigSettings, models: Mapping[str, str]) -> None:
+        self._store, self._settings, self._models = store, settings, models
+        self.document = settings.name
+
+    def limits(self) -> Limits:
+        """Whole basis points, and splits by the slice that the document goes by; no copies."""
+        return Limits(share_granularity=1, slices=True, shadow=False)
+
+    def scope(self, endpoint: str) -> str:
+        """The document's."""
+        return self._store.scope(self.document)
+
+    def report(self, endpoint: str) -> TrafficReport:
+        """The split as the published document says it: the row `*`, else the one that most rows have, is that for all requests."""
+        report = self._store.report(self.document)
+        there = report.document
+        if there.version is None:
+            return TrafficReport(None, report.transition, report.reason)
+        traffic = self._traffic(endpoint, self._store.read(self.document, there.version))
+        reason = report.reason
+        if there.share < WHOLE:
+            reason = reason or f"config {self.document} {there.version} is read by {percent(there.share)} % of the clients"
+        return TrafficReport(traffic, report.transition, reason)
+
+    def steps(self, live: Live, target: Content) -> Sequence[Step]:
+        """One publication, where the shares are not as wanted."""
+        if not traffic_differences(live.traffic, target.traffic):
+            return ()
+        seconds = self._store.limits().poll_lag
+        if target.traffic is None:
+            summary = f"take the shares of {live.endpoint} out of config {self.document}"
+        else:
+            summary = f"write the shares into config {self.document}: {_shares(target.traffic)}"
+        return (
+            Step(
+                "traffic",
+                f"publish {self.document}",
+                f"{summary} (everywhere within {duration(seconds)})" if seconds else summary,
+                Phase.SHIFT,
+                traffic=target.traffic,
+                gone=target.traffic is None,
+                seconds=seconds,
+                deadline=max(60.0, 4 * seconds),
+            ),
+        )
+
+    def start(self, endpoint: str, step: Step, order: Order) -> None:
+        """Publish the live document with this endpoint's shares in it (or without them, where it is gone), as its next version.
+
+        Raises:
+            Conflict: it is being published to a part of the clients just now; somebody else published meanwhile (the optimistic lock).
+            Refused: nothing is published, or it has no entries of this endpoint's model.
+        """
+        if step.traffic is None and not step.gone:
+            return
+        there = self._store.report(self.document).document
+        if there.version is None:
+            raise Refused(f"Config {self.document} is not published, so no application reads shares in it.", next="Publish it first.")
+        if there.share < WHOLE:
+            raise Conflict(
+                f"Config {self.document} {there.version} is with {percent(there.share)} % of the clients just now.",
+                next=f"Let that come to its end first: mlconsole rollout status config:{self.document}",
+            )
+        before = self._store.read(self.document, there.version)
+        body = self.written(endpoint, before, step.traffic) if step.traffic is not None else self._without(endpoint, before)
+        if body == before:
+            return
+        document = Document(self.document, there.latest + 1, digest_of(body), before=there.version, before_digest=there.digest)
+        native = self._store.steps(there, document)
+        for one in native:
+            self._store.start(self.document, one, replace(order, documents={document.digest: body, there.digest: before}))
+
+    def written(self, endpoint: str, body: bytes, traffic: Traffic) -> bytes:
+        """The document with the endpoint's shares in it; all else byte for byte.
+
+        Raises:
+            Refused: as `edits`.
+        """
+        edits = self.edits(endpoint, body, traffic)
+        return splice(body, self._settings.format, edits) if edits else body
+
+    def _without(self, endpoint: str, body: bytes) -> bytes:
+        """The document without any share of the endpoint; all else byte for byte."""
+        found = [entry.pointer + self._settings.layout.split for entry in self._entries(endpoint, body) if entry.split is not None]
+        return splice(body, self._settings.format, dict.fromkeys(found, REMOVE)) if found else body
+
+    def edits(self, endpoint: str, body: bytes, traffic: Traffic) -> dict[str, Json]:
+        """Pointer → new split, for every entry of the endpoint's model whose split is not as wanted.
+
+        Raises:
+            Refused: the document has no entries of it, or none for a slice that is to have a split of its own.
+        """
+        found = self._entries(endpoint, body)
+        if not found:
+            model = self._models.get(endpoint, endpoint)
+            raise Refused(f"Config {self.document} has no entries of {model}: nowhere to write who gets which share of {endpoint}.")
+        known = {entry.slice for entry in found}
+        key = self._settings.layout.slice_key(self._models.get(endpoint, endpoint))
+        for own in traffic.by_slice:
+            if own.key != key or own.value not in known:
+                text = f"Config {self.document} has no entry for {own.key} {own.value} of {endpoint}, so it can't have a split of its own."
+                raise Refused(text)
+        edits: dict[str, Json] = {}
+        for entry in found:
+            wanted = traffic.split if entry.slice in ("", _ALL) else traffic.slice_split(key, entry.slice)
+            # Who has nothing is named with 0 where the split for all does, so that it can be told from one that is not there.
+            wanted = {**dict.fromkeys(traffic.split, 0), **wanted}
+            if dict(entry.split or {}) != dict(wanted):
+                edits[entry.pointer + self._settings.layout.split] = {name: _number(share) for name, share in wanted.items()}
+        return edits
+
+    def expressed(self, content: Content) -> Content:
+        """A content as this role can tell it: a slice whose split is that for all has none of its own."""
+        traffic = content.traffic
+        if traffic is None:
+            return content
+        own = tuple(entry for entry in traffic.by_slice if _given(entry.split) != _given(traffic.split))
+        return content if len(own) == len(traffic.by_slice) else replace(content, traffic=replace(traffic, by_slice=own))
+
+    def _entries(self, endpoint: str, body: bytes) -> list[Entry]:
+        model = self._models.get(endpoint, endpoint)
+        reading = read(body, self._settings.format)
+        return [
+            entry
+            for entry in entries(reading.value, self._settings.layout)
+            if entry.model == model and self._has_place(reading.value, entry)
+        ]
+
+    def _has_place(self, value: Json, entry: Entry) -> bool:
+        return isinstance(get(value, entry.pointer, None), dict)
+
+    def _traffic(self, endpoint: str, body: bytes) -> Traffic | None:
+        found = [entry for entry in self._entries(endpoint, body) if entry.split]
+        if not found:
+            return None
+        splits = {entry.slice: dict(entry.split or {}) for entry in found}
+        common = splits.get(_ALL) or splits.get("")
+        if common is None:
+            counted = Counter(tuple(sorted(split.items())) for split in splits.values())
+            common = dict(counted.most_common(1)[0][0])
+        key = self._settings.layout.slice_key(self._models.get(endpoint, endpoint))
+        own = tuple(
+            SliceSplit(key, name, _given(split))
+            for name, split in splits.items()
+            if name not in ("", _ALL) and _given(split) != _given(common)
+        )
+        return Traffic(common, own)
+
+
+def _given(split: Split) -> dict[str, int]:
+    return {name: share for name, share in split.items() if share}
+
+
+def _shares(traffic: Traffic) -> str:
+    splits = [("", traffic.split), *((f"{own.value}: ", own.split) for own in traffic.by_slice)]
+    return " · ".join(label + " · ".join(f"{name} {percent(share)}" for name, share in split.items()) for label, split in splits)
+
+
+def _number(share: int) -> Json:
+    """A share in percent, whole where it is."""
+    return share // 100 if share % 100 == 0 else share / 100
