@@ -12,6 +12,12 @@ import pytest
 import typer
 
 from mlconsole.cli.app import app
+from mlconsole.core.documents import Format
+from mlconsole.core.findings import Severity
+from mlconsole.documents import read
+from mlconsole.engine import trusting
+from mlconsole.engine.session import Session
+from mlconsole.engine.validating import own_findings
 from mlconsole.workspace import load
 
 ROOT = Path(__file__).parents[1]
@@ -65,3 +71,35 @@ def test_the_settings_of_health_can_be_read(tmp_path: Path) -> None:
     workspace = load(tmp_path)
     assert workspace.endpoints["relevance"].health.latency_ms == 300
     assert workspace.environments["staging"].application_logs["frontend"].slices == {"language": "lang"}
+
+
+def test_the_settings_of_config_documents_can_be_read(tmp_path: Path) -> None:
+    whole, traffic = blocks(ROOT / "docs" / "config.md", "yaml")
+    (tmp_path / "mlconsole.yaml").write_text(whole, encoding="utf-8")
+    workspace = load(tmp_path)
+    models = workspace.configs["models"]
+    assert (models.policy, models.layout.differ, models.before_traffic) == ("slowly", ("/threshold",), True)
+    assert [one.name for one in models.validators] == ["{python} checks/thresholds.py", "our_checks.config:thresholds"]
+    (tmp_path / "mlconsole.yaml").write_text(traffic, encoding="utf-8")
+    assert load(tmp_path).environments["production"].traffic_in == "models"
+
+
+def test_the_findings_of_a_validator_are_taken_as_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the page lets a check print is printed by one."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+    [told] = blocks(ROOT / "docs" / "config.md", "json")
+    (tmp_path / "said.json").write_text(told, encoding="utf-8")
+    check = """validators: [{run: ["{python}", "-c", "print(open('said.json').read())"]}]"""
+    (tmp_path / "mlconsole.yaml").write_text(
+        "workspace: w\n"
+        "environments: {staging: {serving: local, config: local}}\n"
+        f"configs: {{models: {{file: models.json, {check}}}}}\n",
+        encoding="utf-8",
+    )
+    workspace = load(tmp_path)
+    trusting.allow(workspace)
+    config = workspace.configs["models"]
+    session = Session(workspace, workspace.environments["staging"])
+    [found] = own_findings(session, config.validators[0], config, b"{}", read(b"{}", Format.JSON))
+    assert (found.severity, found.rule, found.pointer) == (Severity.STOP, "legal", "/relevance/pl/threshold")
+    assert found.text == "0.2 is below what legal allows"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from e2e.config_kit import configured
 from e2e.kit import Console, Simulated, copied, make_simulated
 
 
@@ -42,6 +43,31 @@ def _served(blank: Simulated, tmp_path_factory: pytest.TempPathFactory) -> Simul
 def served(_served: Simulated, tmp_path: Path) -> Simulated:
     """A simulated workspace in which relevance@3 serves."""
     return copied(_served, tmp_path / "served")
+
+
+@pytest.fixture(scope="session")
+def _unpublished(_served: Simulated, tmp_path_factory: pytest.TempPathFactory) -> Simulated:
+    return configured(copied(_served, tmp_path_factory.mktemp("unpublished")))
+
+
+@pytest.fixture
+def unpublished(_unpublished: Simulated, tmp_path: Path) -> Simulated:
+    """A simulated workspace that keeps a config document, of which nothing is published yet; relevance@3 serves."""
+    return copied(_unpublished, tmp_path / "unpublished")
+
+
+@pytest.fixture(scope="session")
+def _published(_unpublished: Simulated, tmp_path_factory: pytest.TempPathFactory) -> Simulated:
+    console = copied(_unpublished, tmp_path_factory.mktemp("published"))
+    console.run("config", "edit", "models", "--file", "config/models.json", "--reason", "the first")
+    console.run("config", "publish", "models", "--at-once", "--yes")
+    return console
+
+
+@pytest.fixture
+def published(_published: Simulated, tmp_path: Path) -> Simulated:
+    """The same, with version 1 of `models` live in staging, as release #1."""
+    return copied(_published, tmp_path / "published")
 
 
 @pytest.fixture(scope="session")

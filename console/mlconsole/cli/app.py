@@ -9,6 +9,7 @@ import typer
 from mlconsole.cli import (
     action,
     approvals,
+    config,
     demo,
     deploying,
     endpoints,
@@ -60,6 +61,7 @@ for _name, _noun in {
     "models": models.app,
     "releases": releases.app,
     "rollout": rollout.app,
+    "config": config.app,
     "approvals": approvals.app,
     "health": health.app,
     "guardian": guardian.app,

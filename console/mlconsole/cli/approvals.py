@@ -11,11 +11,11 @@ from mlconsole.cli.common import Run, columns, command
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from mlconsole.engine.approving import ApprovalView
+    from mlconsole.engine.views import ApprovalView
 
 app = typer.Typer(help="A colleague's word on what goes forward.", no_args_is_help=True)
 
-_SIGNS = {"waiting": "?", "approved": "✔", "rejected": "✖", "lapsed": "▲", "withdrawn": "·"}
+SIGNS = {"waiting": "?", "approved": "✔", "rejected": "✖", "lapsed": "▲", "withdrawn": "·"}
 _NUMBER = Annotated[int, typer.Argument(metavar="REQUEST", min=1, help="Its number.")]
 
 
@@ -30,7 +30,7 @@ def list_requests(
 
     found = approving.requests(run.session, open_only=not every, limit=limit)
     if run.json:
-        run.emit({"approvals": [_json(one) for one in found]})
+        run.emit({"approvals": [approval_json(one) for one in found]})
         return
     if not found:
         asked = "No request was ever made" if every else "Nothing waits for approval"
@@ -54,9 +54,9 @@ def show(
 
     one = approving.view(run.session, request)
     if run.json:
-        run.emit({"approval": {**_json(one), "report": approving.markdown(run.session, request)}})
+        run.emit({"approval": {**approval_json(one), "report": approving.markdown(run.session, request)}})
         return
-    lines = approving.markdown(run.session, request).splitlines() if md else _told(one)
+    lines = approving.markdown(run.session, request).splitlines() if md else told(one)
     for line in lines:
         run.say(line, indent=None if md else 4)
 
@@ -138,7 +138,7 @@ def wait_for(run: Run, number: int) -> None:
 
 def _done(run: Run, one: ApprovalView, sentence: str) -> None:
     if run.json:
-        run.emit({"approval": _json(one), "sentence": sentence})
+        run.emit({"approval": approval_json(one), "sentence": sentence})
     run.say(f"✔ {sentence}", indent=2)
 
 
@@ -161,7 +161,8 @@ def _answers(questions: list[str], given: list[str]) -> dict[str, str]:
     return found
 
 
-def _told(one: ApprovalView) -> list[str]:
+def told(one: ApprovalView) -> list[str]:
+    """A request for people."""
     lines = [
         f"request {one.number} · {one.summary} · {_state(one)}",
         f"  asked by {one.author}, {_moment(one.asked)}{f': {one.reason}' if one.reason else ''}",
@@ -181,7 +182,7 @@ def _told(one: ApprovalView) -> list[str]:
 
 
 def _state(one: ApprovalView) -> str:
-    state = f"{_SIGNS.get(one.state, '')} {one.state}".strip()
+    state = f"{SIGNS.get(one.state, '')} {one.state}".strip()
     return f"{state}, used for {one.used}" if one.used else state
 
 
@@ -189,7 +190,8 @@ def _moment(when: datetime) -> str:
     return f"{when.astimezone():%d %b %H:%M}"
 
 
-def _json(one: ApprovalView) -> dict[str, Any]:
+def approval_json(one: ApprovalView) -> dict[str, Any]:
+    """A request for scripts."""
     from mlconsole.cli.changes import time_json
 
     return {

@@ -7,30 +7,41 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlconsole.cli.common import Run, encodable, lost_output
+from mlconsole.core.documents import document_of, target_told
 from mlconsole.core.plans import Plan
 from mlconsole.core.releases import NOTHING, ReleaseKind, describe_content
 from mlconsole.core.text import duration, neutralise
 from mlconsole.core.traffic import percent
-from mlconsole.engine import approving, changing
+from mlconsole.engine import approving, changing, glass
 from mlconsole.engine.access import Deed
 from mlconsole.engine.driving import Stop
 from mlconsole.plugin.errors import ConfirmationNeeded, UsageError
 
 if TYPE_CHECKING:
+    from mlconsole.core.documents import Document
     from mlconsole.engine.views import OperationView, Outcome
 
 
-def carry_out(run: Run, plan: Plan) -> None:
-    """Show the plan, get a person's word for it, run it, tell how it ended; leaves with the exit code of design §6."""
+BreakGlass = Annotated[
+    str, typer.Option("--break-glass", metavar="REASON", help="Overrule gates and a freeze; the release says so for ever.")
+]
+"""A reason for what would be refused, or stopped, otherwise."""
+
+
+def carry_out(run: Run, plan: Plan, *, question: str = "") -> None:
+    """Show the plan, get a person's word for it (in production by `question`, if there is one), run it, tell how it ended; leaves with the
+    exit code of design §6.
+    """
     if plan.nothing_to_do:
         number = f"#{plan.made_from_release} " if plan.made_from_release else ""
-        sentence = f"Nothing to do: {plan.endpoint} already is {number}({describe_content(plan.now)}). No call was made."
+        sentence = f"Nothing to do: {target_told(plan.endpoint)} already is {number}({describe_content(plan.now)}). No call was made."
         run.say(sentence)
         if run.json:
             run.emit(
@@ -47,6 +58,7 @@ def carry_out(run: Run, plan: Plan) -> None:
     if not run.shared.dry_run:
         # Whoever may not do it is told so, and not asked for a name first.
         run.session.access.require(Deed.GO_BACK if plan.kind is ReleaseKind.REVERT else Deed.GO_FORWARD)
+        glass.require_thawed(run.session, plan)
     try:
         show(run, plan)
         if run.shared.dry_run:
@@ -54,7 +66,7 @@ def carry_out(run: Run, plan: Plan) -> None:
             if run.json:
                 run.emit({"plan": plan_json(plan)})
             return
-        _ask(run, plan)
+        _ask(run, plan, question)
     except OSError as error:
         lost_output(error)
         raise UsageError(f"The plan can't be shown: {error.strerror}. Nothing was changed.", next="Let its output go somewhere.") from error
@@ -65,8 +77,14 @@ def carry_out(run: Run, plan: Plan) -> None:
 
 
 def _next(run: Run, plan: Plan) -> str:
-    """What a person does next: give traffic to what stands ready, or see who really answers."""
-    traffic = plan.then.traffic
+    """What a person does next: give traffic to what stands ready, or see who really answers. What applications read by polling, is not
+    everywhere as soon as it stands.
+    """
+    traffic, document = plan.then.traffic, plan.then.document
+    if document is not None and document_of(plan.endpoint) is not None:
+        lag = run.session.backend.config().limits().poll_lag
+        at = run.session.clock.now() + timedelta(seconds=lag)
+        return f"everywhere by {at.astimezone():%H:%M:%S}: clients poll every {duration(lag)}" if lag else ""
     if plan.kind not in (ReleaseKind.DEPLOY, ReleaseKind.TRAFFIC) or traffic is None:
         return ""
     env = "" if plan.environment == run.workspace.default_environment else f" --env {plan.environment}"
@@ -123,7 +141,7 @@ def _tell_outcome(run: Run, outcome: Outcome, *, back_is_fine: bool) -> None:
 def show(run: Run, plan: Plan) -> None:
     """The plan for people: the same lines on every change."""
     label = f"plan {plan.id} · " if plan.id else ""
-    run.say(f"{label}{plan.endpoint} · {plan.environment} · nothing has happened yet", indent=2)
+    run.say(f"{label}{target_told(plan.endpoint)} · {plan.environment} · nothing has happened yet", indent=2)
     number = f"#{plan.made_from_release}" if plan.made_from_release else "–"
     equal = f"  (equals #{plan.equals})" if plan.equals else ""
     lines = [
@@ -191,6 +209,19 @@ def content_json(content: Any) -> dict[str, Any]:
         if traffic
         else {},
         "shadow": {"variant": traffic.shadow.variant, "sample": traffic.shadow.sample / 100} if traffic and traffic.shadow else None,
+        "document": None if content.document is None else _document_json(content.document),
+    }
+
+
+def _document_json(document: Document) -> dict[str, Any]:
+    """Which version of a config document, for which share of the clients (percent)."""
+    return {
+        "name": document.name,
+        "version": document.version,
+        "digest": document.digest,
+        "share": document.share / 100,
+        "before": document.before,
+        "pointers": list(document.pointers),
     }
 
 
@@ -212,6 +243,7 @@ def operation_json(operation: OperationView | None) -> dict[str, Any] | None:
         "started": time_json(operation.started),
         "ended": time_json(operation.ended),
         "problem": operation.problem,
+        "skipped_gates": list(operation.skipped_gates),
     }
 
 
@@ -247,17 +279,18 @@ def stoppable() -> Iterator[Pressed]:
             signal.signal(number, handler)
 
 
-def _ask(run: Run, plan: Plan) -> None:
+def _ask(run: Run, plan: Plan, question: str) -> None:
     shared = run.shared
     interactive = sys.stdin.isatty() and sys.stdout.isatty() and not run.json
     typed = shared.confirm
     if plan.confirm is not None and typed is None and interactive:
-        typed = _answer(_name_question(plan))
+        typed = _answer(question or _name_question(plan))
     yes = shared.yes
     if plan.confirm is None and not yes and typed is None and interactive:
         back = plan.kind is ReleaseKind.REVERT
-        question = f"Go back to #{plan.equals}: {describe_content(plan.then)}." if back else "Nothing has happened yet."
-        if _answer(f"{question} y {'goes back' if back else 'does it'}, anything else cancels") not in ("y", "yes"):
+        to = f"#{plan.equals}: " if plan.equals else ""
+        told = f"Go back to {to}{describe_content(plan.then)}." if back else "Nothing has happened yet."
+        if _answer(f"{told} y {'goes back' if back else 'does it'}, anything else cancels") not in ("y", "yes"):
             # Not done is not exit 0: what a script had next must not follow.
             raise ConfirmationNeeded("Cancelled. Nothing has happened.", next=f"The plan is kept: mlconsole apply {plan.id}")
         yes = True
@@ -282,7 +315,9 @@ def _name_question(plan: Plan) -> str:
 
 
 def _way_back(plan: Plan) -> str:
-    back = plan.way_back
+    back, document = plan.way_back, document_of(plan.endpoint)
+    if document is not None:
+        return _document_back(plan, document)
     if plan.then == NOTHING and back.release:
         return f"mlconsole revert {plan.endpoint} brings #{back.release} up again, about {duration(back.seconds)}"
     if back.release is None:
@@ -293,7 +328,17 @@ def _way_back(plan: Plan) -> str:
     return f"mlconsole revert {plan.endpoint}: to #{back.release} {describe_content(back.content)}, {warm}, about {duration(back.seconds)}"
 
 
+def _document_back(plan: Plan, document: str) -> str:
+    back = plan.way_back
+    if back.release is None:
+        return "none: this is its first version"
+    if plan.kind is ReleaseKind.REVERT:
+        return f"mlconsole config revert {document} --to {back.release}, about {duration(back.seconds)}"
+    return f"mlconsole config revert {document}: only what this changes, onto what is live then, about {duration(back.seconds)}"
+
+
 __all__ = [
+    "BreakGlass",
     "carry_out",
     "content_json",
     "finish",

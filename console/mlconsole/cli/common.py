@@ -130,6 +130,13 @@ class Run:
             for line in folded(neutralise(text), indent, sys.stdout):
                 print(encodable(line), flush=True)
 
+    def mention(self, text: str) -> None:
+        """As `say`, by who goes on when nobody listens any more: a terminal that is gone ends no watch and no rollout."""
+        try:
+            self.say(text)
+        except OSError as error:
+            lost_output(error)
+
     def warn(self, text: str) -> None:
         """Print a line for people beside the answer, on stderr; also under `--json`."""
         for line in folded(neutralise(text), 2, sys.stderr):

@@ -31,6 +31,16 @@ def complete_endpoint(incomplete: str) -> list[str]:
     return _complete(incomplete, lambda session: session.known_endpoints())
 
 
+def complete_target(incomplete: str) -> list[str]:
+    """Endpoints of the environment, and its config documents as targets (`config:models`)."""
+    return _complete(incomplete, lambda session: session.known_targets())
+
+
+def complete_document(incomplete: str) -> list[str]:
+    """Config documents of the workspace."""
+    return _complete(incomplete, lambda session: session.workspace.configs)
+
+
 def complete_version(incomplete: str) -> list[str]:
     """Registered versions as MODEL@VERSION."""
     return _complete(incomplete, lambda session: [version.name for version in session.registry.versions()])

@@ -28,6 +28,9 @@ _FIRST = {"relevance": "3", "delay-risk": "1"}
 _RATES = {"relevance": 50, "delay-risk": 5}
 """Replayed requests a second."""
 
+CONFIG = "models"
+"""The config document that the demo's applications read."""
+
 
 def add(app: typer.Typer) -> None:
     """Add the command."""
@@ -36,7 +39,7 @@ def add(app: typer.Typer) -> None:
     def demo(
         run: Run,
         folder: Annotated[str, typer.Argument(metavar="DIR", help="Where its workspace lies.")] = "demo",
-        headless: Annotated[bool, typer.Option("--headless", help="Walk deploy, shift, shadow, revert; check each; clean up.")] = False,
+        headless: Annotated[bool, typer.Option("--headless", help="Walk deploy, shift, publish, revert; check each; clean up.")] = False,
         drill: Annotated[
             str, typer.Option("--drill", metavar="NAME", help=f"Break something in the running demo: {', '.join(DRILLS)}.")
         ] = "",
@@ -102,6 +105,34 @@ def replay(session: Session, model: str, rate: int) -> dict[str, object]:
     return dict(machine.run_action(session, "traffic-start", {**parameters, "slices": ",".join(slices)}))
 
 
+def publish(session: Session) -> int:
+    """The config document as the workspace brings it, unless one is published already; the version that applications read.
+
+    Raises:
+        MLConsoleError: it can't be published.
+    """
+    from mlconsole.core.documents import config_target
+    from mlconsole.engine import changing, configuring
+    from mlconsole.engine.publishing import plan_publish
+
+    changing.interrupted_first(session, config_target(CONFIG))
+    there = configuring.document(session, CONFIG)
+    if there.version is not None:
+        return there.version
+    reason = "the demo's first version"
+    configuring.replace(session, CONFIG, configuring.bytes_of(session, CONFIG, "file"), reason=reason)
+    outcome = changing.run(session, plan_publish(session, CONFIG, reason=reason))
+    if not outcome.done:
+        raise MLConsoleError(outcome.sentence, next=f"mlconsole history show {outcome.operation.id}")
+    return configuring.document(session, CONFIG).version or 0
+
+
+def reads(place: Path, environment: str) -> str:
+    """How an application reads it, as a command."""
+    folder = place / ".mlconsole" / "local" / environment / "config"
+    return f"python3 {place / 'client' / 'configclient.py'} {folder} {CONFIG} --watch"
+
+
 def until(session: Session, what: str, seconds: float, true: Callable[[], bool], say: Callable[[str], None] | None = None) -> None:
     """Wait for something that is to be seen; says what it waits for at least every 8 s.
 
@@ -149,7 +180,7 @@ def _play(run: Run, place: Path) -> None:
         on = next((variant.resources.get("pid", "") for variant in view.variants if variant.name == answer.variant), "")
         told.append(f"{endpoint} {answer.variant} (pid {on}): answered a real query, {_figure(answer.outputs.get('score'))}")
     run.say(f"3/5 servers              envoy {gateway}")
-    for line in told:
+    for line in (*told, *_published(run, session)):
         run.say(f"                         {line}")
     for model, rate in _RATES.items():
         replay(session, model, rate)
@@ -164,13 +195,24 @@ def _play(run: Run, place: Path) -> None:
         command = [sys.executable, "-m", "mlconsole", "--workspace", str(place), "--env", session.environment.name, "--tutor"]
         subprocess.run(command, check=False)
     else:
-        _what_now(run, place)
+        _what_now(run, place, session.environment.name)
     left = ", ".join(f"{part.name} ({part.detail})" for part in machine.parts(session))
     run.say(f"Goes on without you: {left}.")
     run.say("Break something, and see who notices:  mlconsole demo --drill NAME")
     for line in drills_told():
         run.say(line)
     run.say("make demo-clean stops and removes all of it.")
+
+
+def _published(run: Run, session: Session) -> list[str]:
+    """What applications read, in one line; a demo that can't publish it is one all the same."""
+    if CONFIG not in session.workspace.configs or not session.backend.keeps_documents:
+        return []  # a demo that was made before there were any
+    try:
+        return [f"config {CONFIG} {publish(session)}: the thresholds of each language and region, for applications that poll it"]
+    except MLConsoleError as error:
+        run.warn(f"▲ config {CONFIG} is not published: {error}")
+        return []
 
 
 def _guarded(session: Session) -> int:
@@ -185,7 +227,7 @@ def _can_draw() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def _what_now(run: Run, place: Path) -> None:
+def _what_now(run: Run, place: Path, environment: str) -> None:
     """Without a terminal to draw on: what to try, as commands."""
     tool = _tool(place)
     run.say()
@@ -199,9 +241,14 @@ def _what_now(run: Run, place: Path) -> None:
         ("revert relevance --yes", "back, in a second"),
         ("health", "how every language really does, and who watches"),
         ("deploy relevance@6 --traffic 10", "broken for German: the golden queries stop it"),
+        ("config set models relevance.pl.threshold 0.55", "a draft: what lint says of it; nobody reads it yet"),
+        ("config whatif models", "the alerts a day that it would make, from what was answered so far"),
+        ("config publish models", "to 20, 50, 100 % of the clients, while guards look"),
+        ("config revert models", "back: this value, and nothing that others changed since"),
         ("history list", "who changed what, and how it went"),
     ):
         run.say(f"  {tool} {line:<36} {what}")
+    run.say(f"  {reads(place, environment)}   as an application reads it, version by version")
     run.say()
 
 

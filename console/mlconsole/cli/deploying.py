@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
+from mlconsole.cli import publishing
 from mlconsole.cli.common import Run, command
-from mlconsole.cli.completion import complete_endpoint, complete_operation, complete_version
+from mlconsole.cli.completion import complete_document, complete_endpoint, complete_operation, complete_target, complete_version
+from mlconsole.core.documents import document_of, target_named, target_told
 from mlconsole.core.models import parse_version_name
 from mlconsole.core.traffic import parse_percent
-from mlconsole.plugin.errors import UsageError
 
 
 def add(app: typer.Typer) -> None:
@@ -30,8 +31,14 @@ def add(app: typer.Typer) -> None:
         variant: Annotated[
             str | None, typer.Option("--variant", metavar="NAME", help="Its name; else the version with v before it.")
         ] = None,
+        config: Annotated[
+            str | None,
+            typer.Option(
+                "--config", metavar="NAME", help="Publish that document's draft in the same change.", autocompletion=complete_document
+            ),
+        ] = None,
         break_glass: Annotated[
-            str, typer.Option("--break-glass", metavar="REASON", help="Skip the golden queries; the release says so for ever.")
+            str, typer.Option("--break-glass", metavar="REASON", help="Overrule gates and a freeze; the release says so for ever.")
         ] = "",
     ) -> None:
         """Bring a version up behind an endpoint.
@@ -45,14 +52,22 @@ def add(app: typer.Typer) -> None:
         share = parse_percent(traffic) if traffic is not None else None
         first_repair(run, endpoint or run.workspace.endpoint_for(model))
         plan = plan_deploy(
-            run.session, model, number, endpoint=endpoint, share=share, name=variant, reason=run.shared.reason, break_glass=break_glass
+            run.session,
+            model,
+            number,
+            endpoint=endpoint,
+            share=share,
+            name=variant,
+            reason=run.shared.reason,
+            break_glass=break_glass,
+            config=config,
         )
         carry_out(run, plan)
 
     @command(app, changing=True)
     def revert(
         run: Run,
-        endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", autocompletion=complete_endpoint)],
+        endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="Or config:NAME.", autocompletion=complete_target)],
         to: Annotated[str | None, typer.Option("--to", metavar="RELEASE", help="Else the last one that stood by itself.")] = None,
     ) -> None:
         """Go back to the last release that stood, or to an older one.
@@ -81,7 +96,7 @@ def add(app: typer.Typer) -> None:
             found = changing.find_operation(session, operation)
             left = [] if found.state.terminal else [found]
             if not left:
-                run.say(f"Nothing to do: change {found.id} of {found.endpoint} is over ({found.state}).")
+                run.say(f"Nothing to do: change {found.id} of {target_told(found.endpoint)} is over ({found.state}).")
         else:
             left = [one for one in session.registry.unfinished(session.environment.name) if not changing.is_alive(session, one)]
             if not left:
@@ -90,7 +105,7 @@ def add(app: typer.Typer) -> None:
             if run.json:
                 run.emit({"interrupted": [operation_json(operation_view(one, alive=False)) for one in left]})
             for one in left:
-                run.say(f"{one.id}  {one.endpoint}  {one.state}  since {one.started:%H:%M:%S}")
+                run.say(f"{one.id}  {target_told(one.endpoint)}  {one.state}  since {one.started:%H:%M:%S}")
             return
         for one in left:
             with stoppable() as stop:
@@ -115,7 +130,9 @@ def add(app: typer.Typer) -> None:
         operation: Annotated[
             str,
             typer.Argument(
-                metavar="CHANGE", help="Its id, ENDPOINT#RELEASE, or ENDPOINT; or a request's number.", autocompletion=complete_operation
+                metavar="CHANGE",
+                help="Its id, ENDPOINT#RELEASE, or ENDPOINT (config:NAME); or a request's number.",
+                autocompletion=complete_operation,
             ),
         ],
         until: Annotated[
@@ -145,7 +162,10 @@ def _revert(run: Run, endpoint: str, to: str | None) -> None:
     from mlconsole.engine import changing
     from mlconsole.engine.planning import plan_revert
 
-    number = _release_number(endpoint, to)
+    if (document := document_of(target_named(endpoint))) is not None:
+        publishing.go_back(run, document, to=to)
+        return
+    number = publishing.release_number(endpoint, to)
     if not run.shared.dry_run and not run.session.read_only:
         # A change that runs, or was interrupted, is what is gone back from; the release before it is not the one meant.
         with stoppable() as stop:
@@ -156,12 +176,3 @@ def _revert(run: Run, endpoint: str, to: str | None) -> None:
                 return
         first_repair(run, endpoint)
     carry_out(run, plan_revert(run.session, endpoint, to=number, reason=run.shared.reason))
-
-
-def _release_number(endpoint: str, to: str | None) -> int | None:
-    if to is None:
-        return None
-    number = to.rpartition("#")[2]
-    if not number.isdigit() or int(number) < 1:
-        raise UsageError(f'"{to}" is no release of {endpoint}: a number like 2 is wanted.', next=f"mlconsole releases list {endpoint}")
-    return int(number)

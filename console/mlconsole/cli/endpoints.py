@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlconsole.cli.changes import carry_out, first_repair, operation_json, time_json
+from mlconsole.cli.changes import BreakGlass, carry_out, first_repair, operation_json, time_json
 from mlconsole.cli.common import Run, columns, command, pairs, share
 from mlconsole.cli.completion import complete_endpoint
 from mlconsole.core.text import duration, neutralise
@@ -218,21 +218,23 @@ def logs(
 
 
 @command(app, changing=True)
-def remove(run: Run, endpoint: _Endpoint, variant: Annotated[str, typer.Argument(metavar="VARIANT")]) -> None:
+def remove(
+    run: Run, endpoint: _Endpoint, variant: Annotated[str, typer.Argument(metavar="VARIANT")], break_glass: BreakGlass = ""
+) -> None:
     """Take away a variant that nobody reaches; wants its name typed."""
     from mlconsole.engine.planning import plan_remove
 
     first_repair(run, endpoint)
-    carry_out(run, plan_remove(run.session, endpoint, variant, reason=run.shared.reason))
+    carry_out(run, plan_remove(run.session, endpoint, variant, reason=run.shared.reason, break_glass=break_glass))
 
 
 @command(app, changing=True)
-def delete(run: Run, endpoint: _Endpoint) -> None:
+def delete(run: Run, endpoint: _Endpoint, break_glass: BreakGlass = "") -> None:
     """Take away a whole endpoint; wants its name typed."""
     from mlconsole.engine.planning import plan_delete
 
     first_repair(run, endpoint)
-    carry_out(run, plan_delete(run.session, endpoint, reason=run.shared.reason))
+    carry_out(run, plan_delete(run.session, endpoint, reason=run.shared.reason, break_glass=break_glass))
 
 
 def endpoint_json(view: EndpointView) -> dict[str, Any]:

@@ -97,8 +97,11 @@ def stop(run: Run) -> None:
 def status(run: Run) -> None:
     """Who watches which environment, since when, whom they would tell. Exit 1 when nobody watches one that wants it."""
     from mlconsole.cli.health import plain
+    from mlconsole.core.clock import SystemClock
     from mlconsole.engine.healthviews import watcher_view
+    from mlconsole.engine.identifying import credentials_told
 
+    now = SystemClock().now()
     views = {session.environment.name: watcher_view(session.registry.watcher(session.environment.name)) for session in _sessions(run)}
     if run.json:
         run.emit({"environments": {name: plain(view) for name, view in views.items()}})
@@ -108,7 +111,8 @@ def status(run: Run) -> None:
             if view.alive and view.beat is not None:
                 since = f"since {view.since.astimezone():%d %b %H:%M:%S}" if view.since else ""
                 told = f"tells {', '.join(view.channels)}" if view.channels else "tells nobody: no channel under `notify:`"
-                rows.append(["✔", name, view.who, f"{since}, {told}{f' · {view.trouble}' if view.trouble else ''}"])
+                acts = f", as {view.caller.name}: {credentials_told(view.caller, now)}" if view.caller is not None else ""
+                rows.append(["✔", name, view.who, f"{since}, {told}{acts}{f' · {view.trouble}' if view.trouble else ''}"])
             else:
                 since = f" since {view.since.astimezone():%d %b %H:%M:%S} ({view.trouble})" if view.since else ""
                 rows.append(["✖", name, f"NOBODY WATCHES{since}", "mlconsole guardian install, or guardian start"])
@@ -177,4 +181,4 @@ def _told(run: Run, body: dict[str, object], text: str) -> None:
 def _log(run: Run, text: str) -> None:
     from datetime import datetime
 
-    run.say(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} {text}")
+    run.mention(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} {text}")

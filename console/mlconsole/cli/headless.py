@@ -1,8 +1,13 @@
-"""The story without a person: deploy, shift, shadow, revert; each step checked against the traffic that was really observed."""
+"""The story without a person: deploy, shift, shadow, revert; a threshold published and taken back. Each step is checked against the traffic
+that was really observed, and against what an application that polls really reads.
+"""
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mlconsole.cli.common import Run, tidying
-from mlconsole.cli.demo import prepare, replay, serve, until
+from mlconsole.cli.demo import CONFIG, prepare, publish, replay, serve, until
 from mlconsole.core.observed import Shares, beyond_chance
 from mlconsole.core.text import duration
 from mlconsole.core.traffic import Shadow, percent
@@ -26,6 +31,9 @@ _RATE = 200
 _ENOUGH = 400
 """Requests after which an observed share is judged (at 10 %: ± 6 points of a percent at four standard errors)."""
 
+
+_SLICE, _FORMER, _THRESHOLD = "pl", 0.48, 0.47
+"""The threshold that is published: whose, what it is in the sample workspace, and what it becomes."""
 
 _COPIES = 1200
 """The same for copies: they are told up to 0.2 s before their originals, which has to be little beside all of them."""
@@ -113,12 +121,74 @@ def _story(run: Run, session: Session, checks: _Checks) -> None:
         f"v4 gets {_share(view, 'v4')} of {view.requests} requests, no copies",
         _only(view, "v3") and only_first,
     )
+    _configuration(run, session, checks)
     traffic = machine.run_action(session, "traffic-status", {"endpoint": "relevance"})
     checks.that(
         "no request failed in all of this",
         f"{traffic['sent']} sent, {traffic['failed']} failed",
         traffic["failed"] == 0 and traffic["sent"] > 0,
     )
+
+
+def _configuration(run: Run, session: Session, checks: _Checks) -> None:
+    """A threshold is published, and taken back; an application that polls reads the one, then the other."""
+    from mlconsole.engine import configuring, trusting
+    from mlconsole.engine.publishing import plan_config_revert, plan_publish
+
+    trusting.allow(session.workspace)  # our own copy, in a folder that goes in a moment; it is checked by a program of its own
+    with _Application(session) as application:
+        first = publish(session)
+        until(session, f"an application that reads config {first}", 20.0, lambda: application.read(first), run.say)
+        before = application.threshold()
+        configuring.edit(session, CONFIG, {f"/relevance/{_SLICE}/threshold": _THRESHOLD}, reason=f"{_SLICE} misses some")
+        _do(session, plan_publish(session, CONFIG))
+        second = configuring.document(session, CONFIG).version or 0
+        began = session.clock.elapsed()
+        until(session, f"an application that reads config {second}", 20.0, lambda: application.read(second), run.say)
+        took = session.clock.elapsed() - began
+        after = application.threshold()
+        checks.that(
+            f"published {_SLICE} threshold {before:g} → {_THRESHOLD:g}",
+            f"an application that polls reads {after:g} (config {second}) {duration(took)} later",
+            (before, after) == (_FORMER, _THRESHOLD),
+        )
+        _do(session, plan_config_revert(session, CONFIG))
+        until(session, f"an application that reads config {first} again", 20.0, lambda: application.read(first), run.say)
+        back = application.threshold()
+        checks.that("reverted it", f"the application reads {back:g} again (config {first})", back == before and not application.trouble())
+
+
+class _Application:
+    """The sample workspace's client, as a process of its own that polls."""
+
+    def __init__(self, session: Session) -> None:
+        root = session.workspace.root
+        folder = root / ".mlconsole" / "local" / session.environment.name / "config"
+        self._command = [sys.executable, str(root / "client" / "configclient.py"), str(folder), CONFIG, "--client", "headless"]
+        self._log = root / ".mlconsole" / "application.log"
+
+    def __enter__(self) -> _Application:
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen([*self._command, "--watch"], stdout=log, stderr=subprocess.STDOUT)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+    def read(self, version: int) -> bool:
+        """Whether that version is what it read last."""
+        told = self._log.read_text(encoding="utf-8").splitlines()
+        return bool(told) and f"{CONFIG} {version}, publication" in told[-1]
+
+    def threshold(self) -> float:
+        """The threshold of a language, in the bytes that an application reads just now."""
+        body = subprocess.run(self._command, capture_output=True, check=True, timeout=20.0).stdout
+        return float(json.loads(body)["relevance"][_SLICE]["threshold"])
+
+    def trouble(self) -> bool:
+        """Whether it ever had to keep an older version because of what it found."""
+        return "is kept" in self._log.read_text(encoding="utf-8")
 
 
 def _do(session: Session, plan: Plan) -> None:
@@ -158,9 +228,13 @@ def _check_slice(run: Run, session: Session, checks: _Checks, value: str, varian
 
 
 def _clean(run: Run, session: Session, place: Path, checks: _Checks) -> None:
-    from mlconsole.engine import machine
+    from mlconsole.engine import machine, trusting
 
-    attempts: list[Callable[[], Any]] = [lambda: machine.down(session), lambda: shutil.rmtree(place)]
+    attempts: list[Callable[[], Any]] = [
+        lambda: machine.down(session),
+        lambda: trusting.revoke(session.workspace),
+        lambda: shutil.rmtree(place),
+    ]
     left = "nothing left running"
     for attempt in attempts:
         try:

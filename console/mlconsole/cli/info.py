@@ -31,6 +31,7 @@ def add(app: typer.Typer) -> None:
             ["workspace", f"{workspace.name} ({workspace.file})"],
             ["environment", f"{run.environment.name}{' PRODUCTION' if run.environment.production else ''}"],
             ["roles", ", ".join(f"{role}: {plugin}" for role, plugin in run.environment.roles.items())],
+            *([["acts as", acts]] if (acts := _acts(run)) else []),
             ["registry", f"{registry} ({f'{registry.stat().st_size / 1024:.0f} KB' if registry.exists() else 'not there yet'})"],
             ["state", str(registry.parent)],
         ]
@@ -39,3 +40,15 @@ def add(app: typer.Typer) -> None:
             return
         for text in columns(rows):
             run.say(text)
+
+
+def _acts(run: Run) -> str:
+    """As whom the environment's backend takes who asks; empty where it does not know."""
+    from mlconsole.engine.identifying import credentials_told
+    from mlconsole.plugin.errors import MLConsoleError
+
+    try:
+        caller = run.session.backend.caller()
+    except MLConsoleError as error:
+        return error.message
+    return "" if caller is None else f"{caller}; {credentials_told(caller, run.session.clock.now())}"

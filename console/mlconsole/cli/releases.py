@@ -1,4 +1,4 @@
-"""`releases list|show`: the numbered snapshots of an endpoint."""
+"""`releases list|show`: the numbered snapshots of an endpoint, or of a config document."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import typer
 
 from mlconsole.cli.changes import content_json, time_json
 from mlconsole.cli.common import Run, columns, command
-from mlconsole.cli.completion import complete_endpoint
+from mlconsole.cli.completion import complete_target
+from mlconsole.core.documents import WHOLE, target_named, target_told
+from mlconsole.core.pointers import told
+from mlconsole.core.traffic import percent
 from mlconsole.plugin.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -20,13 +23,15 @@ app = typer.Typer(help="Releases: numbered, immutable snapshots of an endpoint."
 @command(app, "list")
 def list_releases(
     run: Run,
-    endpoint: Annotated[str | None, typer.Argument(metavar="ENDPOINT", help="Else all.", autocompletion=complete_endpoint)] = None,
+    endpoint: Annotated[
+        str | None, typer.Argument(metavar="ENDPOINT", help="Or config:NAME; else all.", autocompletion=complete_target)
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", metavar="COUNT", min=1)] = 50,
 ) -> None:
     """Releases, newest first."""
     from mlconsole.engine.history import releases
 
-    found = releases(run.session, endpoint, limit=limit)
+    found = releases(run.session, endpoint and target_named(endpoint), limit=limit)
     if run.json:
         run.emit({"releases": [release_json(release) for release in found]})
         return
@@ -36,7 +41,7 @@ def list_releases(
     rows = [["RELEASE", "STANDING", "KIND", "CONTENT", "WHEN", "WHO", "WHY"]]
     for one in found:
         kind = f"{one.kind} (= #{one.equals})" if one.equals else one.kind
-        name = f"{one.endpoint}#{one.number}"
+        name = f"{target_told(one.endpoint)}#{one.number}"
         rows.append([name, one.standing, kind, one.content, f"{one.created.astimezone():%d %b %H:%M:%S}", one.who, one.reason])
     for text in columns(rows, wide=3):
         run.say(text)
@@ -46,12 +51,13 @@ def list_releases(
 def show(
     run: Run,
     release: Annotated[
-        str, typer.Argument(metavar="ENDPOINT#NUMBER", help="ENDPOINT alone: its live one.", autocompletion=complete_endpoint)
+        str,
+        typer.Argument(metavar="ENDPOINT#NUMBER", help="ENDPOINT (or config:NAME) alone: its live one.", autocompletion=complete_target),
     ],
 ) -> None:
     """One release in full."""
     endpoint, hash_sign, number = release.partition("#")
-    endpoint = endpoint.partition("@")[0]
+    endpoint = target_named(endpoint.partition("@")[0])
     session = run.session
     if hash_sign and (not number.isdecimal() or len(number) > 9):
         raise UsageError(
@@ -60,7 +66,7 @@ def show(
     environment = session.environment.name
     found = session.registry.release(environment, endpoint, int(number)) if number else session.registry.live_release(environment, endpoint)
     if found is None:
-        if endpoint not in session.known_endpoints():
+        if endpoint not in session.known_targets():
             raise session.unknown_endpoint(endpoint)
         raise UnknownName(f"There is no release {release} in {session.environment.name}.", next="mlconsole releases list shows them.")
     from mlconsole.engine.telling import release_view
@@ -70,7 +76,7 @@ def show(
         run.emit({"release": {**release_json(view), "content": content_json(found.release.content)}})
         return
     rows = [
-        ["release", view.name],
+        ["release", target_told(view.name)],
         ["standing", view.standing],
         ["kind", view.kind],
         ["content", view.content],
@@ -82,6 +88,12 @@ def show(
     ]
     for variant in found.release.content.variants:
         rows.append([f"variant {variant.name}", f"{variant.model}@{variant.version}  {variant.digest}"])
+    if (document := found.release.content.document) is not None:
+        rows.append([f"config {document.name}", f"{document.version}  {document.digest}"])
+        rows.append(["clients", f"{percent(document.share)} %" + (f", else {document.before}" if document.share < WHOLE else "")])
+        rows.append(["touched", ", ".join(told(one) for one in document.pointers) or "–"])
+    if found.release.by:
+        rows.append(["went with", found.release.by])
     for text in columns(rows, wide=1):
         run.say(text)
 

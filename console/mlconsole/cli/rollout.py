@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mlconsole.cli.common import Run, columns, command
-from mlconsole.cli.completion import complete_endpoint, complete_version
+from mlconsole.cli.completion import complete_target, complete_version
+from mlconsole.core.documents import document_of, target_told
 
 if TYPE_CHECKING:
     from mlconsole.engine.rolloutplans import RolloutPlan
@@ -20,7 +22,7 @@ _HELD = 10.0
 """Seconds between two lines that say what it still waits for."""
 
 _SIGNS = {"pass": "✔", "fail": "✖", "error": "✖", "inconclusive": "?", "no_data": "?"}
-_ROLLOUT = Annotated[str, typer.Argument(metavar="ROLLOUT", help="Its id, or its endpoint.", autocompletion=complete_endpoint)]
+_ROLLOUT = Annotated[str, typer.Argument(metavar="ROLLOUT", help="Its id, its endpoint, or config:NAME.", autocompletion=complete_target)]
 
 
 @command(app, changing=True)
@@ -30,21 +32,28 @@ def start(
     endpoint: Annotated[str | None, typer.Option("--endpoint", metavar="NAME", help="Else the one of its model.")] = None,
     policy: Annotated[str | None, typer.Option("--policy", metavar="NAME", help="Else the endpoint's own.")] = None,
     attended: Annotated[bool, typer.Option("--attended", help="Nobody else watches: this command drives it, and has to stay.")] = False,
-    break_glass: Annotated[str, typer.Option("--break-glass", metavar="REASON", help="Skip the golden gate; stays visible.")] = "",
+    break_glass: Annotated[str, typer.Option("--break-glass", metavar="REASON", help="Overrule gates and a freeze; stays visible.")] = "",
 ) -> None:
     """Roll a version out by the stages of a policy.
 
     A guardian drives it; any guard that fails takes it back by itself. Exit 7 when nobody would watch.
     """
     from mlconsole.core.models import parse_version_name
-    from mlconsole.engine import approving, rolling, rolloutplans, rolloutviews
-    from mlconsole.plugin.errors import ConfirmationNeeded, NotAllowed
+    from mlconsole.engine import rolloutplans
 
     model, number = parse_version_name(version)
     target = endpoint or run.workspace.endpoint_for(model)
     plan = rolloutplans.plan_rollout(
         run.session, target, number, policy=policy, reason=run.shared.reason, break_glass=break_glass, attended=attended
     )
+    carry_out(run, plan, attended=attended, question=f"This changes production. Type the endpoint's name to start it ({plan.confirm})")
+
+
+def carry_out(run: Run, plan: RolloutPlan, *, attended: bool, question: str) -> None:
+    """Show the plan, get a person's word for it (in production by `question`), begin it; leaves with the exit code of design §6."""
+    from mlconsole.engine import approving, changing, rolling, rolloutviews
+    from mlconsole.plugin.errors import ConfirmationNeeded, NotAllowed
+
     for line in plan_told(plan):
         run.say(line, indent=9)
     if approval := approving.standing(run.session, plan):
@@ -60,22 +69,23 @@ def start(
     interactive = sys.stdin.isatty() and sys.stdout.isatty() and not run.json
     if plan.confirm is not None:
         if typed is None and interactive:
-            typed = typer.prompt(
-                f"This changes production. Type the endpoint's name to start it ({plan.confirm})", default="", show_default=False
-            )
+            typed = typer.prompt(question, default="", show_default=False)
+        if typed and typed != plan.confirm and document_of(plan.endpoint) is not None:
+            raise changing.mistyped(plan.endpoint, typed, plan.confirm)
         if typed != plan.confirm:
             raise ConfirmationNeeded(
                 f"This changes production: it wants the name {plan.confirm}. Nothing has happened.", next=f"Add --confirm {plan.confirm}."
             )
-    elif not run.shared.yes and typed != target and not (interactive and typer.confirm("Start it?", default=False)):
+    elif not run.shared.yes and typed != plan.endpoint and not (interactive and typer.confirm("Start it?", default=False)):
         raise ConfirmationNeeded("Nobody said yes to this plan. Nothing was changed.", next="Add --yes.")
-    view = rolling.begin(run.session, plan)
-    run.say(f"~ rollout {view.id} of {target} has begun. It goes on without you: mlconsole rollout status {target}")
+    view = rolling.begin(run.session, plan, stays=attended)
+    told_ = target_told(plan.endpoint)
+    run.say(f"~ rollout {view.id} of {told_} has begun. It goes on without you: mlconsole rollout status {plan.endpoint}")
     if attended:
         _drive(run, view.id)
         view = rolloutviews.view_of(run.session, rolling.find(run.session, view.id))
     if run.json:
-        _emit(run, view)
+        emit(run, view)
     _leave(view)
 
 
@@ -86,7 +96,7 @@ def status(run: Run, rollout: _ROLLOUT) -> None:
 
     view = rolloutviews.view_of(run.session, rolling.find(run.session, rollout))
     if run.json:
-        _emit(run, view)
+        emit(run, view)
     else:
         for line in told(view):
             run.say(line, indent=2)
@@ -102,7 +112,7 @@ def watch(run: Run, rollout: _ROLLOUT, every: Annotated[float, typer.Option("--e
     while True:
         view = rolloutviews.view_of(run.session, rolling.find(run.session, rollout))
         if run.json:
-            _emit(run, view)
+            emit(run, view)
         for at, text in view.events[said:]:
             run.say(f"{at.astimezone():%H:%M:%S}  {text}", indent=10)
         said = len(view.events)
@@ -132,43 +142,44 @@ def list_rollouts(run: Run, limit: Annotated[int, typer.Option("--limit", min=1,
         return
     rows = [["ROLLOUT", "WHEN", "WHO", "WHAT", "STATE", "STAGE"]]
     for one in found:
-        what = f"{one.endpoint} {' + '.join(one.stable)} → {one.variant}"
+        what = f"{target_told(one.endpoint)} {' + '.join(one.stable)} → {one.variant}"
         rows.append([one.id, f"{one.started.astimezone():%d %b %H:%M:%S}", one.who, what, one.state, one.stages[one.stage].name])
     for line in columns(rows, wide=3):
         run.say(line)
 
 
-def _steer(run: Run, rollout: str, what: str, done: str) -> None:
+def steer(run: Run, rollout: str, what: str, done: str, *, tell_json: bool = True) -> None:
+    """Ask something of a rollout, and say that it was asked."""
     from mlconsole.engine import rolling
 
     view = rolling.control(run.session, rolling.find(run.session, rollout).id, what, run.shared.reason)
-    if run.json:
-        _emit(run, view)
-    run.say(f"✔ asked: {done} (rollout {view.id} of {view.endpoint}, {view.state})")
+    if run.json and tell_json:
+        emit(run, view)
+    run.say(f"✔ asked: {done} (rollout {view.id} of {target_told(view.endpoint)}, {view.state})")
 
 
 @command(app, changing=True)
 def pause(run: Run, rollout: _ROLLOUT) -> None:
     """Hold it where it is. Guards go on, and may take it back; nothing promotes."""
-    _steer(run, rollout, "pause", "it holds")
+    steer(run, rollout, "pause", "it holds")
 
 
 @command(app, changing=True)
 def resume(run: Run, rollout: _ROLLOUT) -> None:
     """Let it go on."""
-    _steer(run, rollout, "resume", "it goes on")
+    steer(run, rollout, "resume", "it goes on")
 
 
 @command(app, "next", changing=True)
 def next_stage(run: Run, rollout: _ROLLOUT) -> None:
     """Go to the next stage without the evidence that it waits for. Wants --reason."""
-    _steer(run, rollout, "next", "the next stage")
+    steer(run, rollout, "next", "the next stage")
 
 
 @command(app, changing=True)
 def forward(run: Run, rollout: _ROLLOUT) -> None:
     """All of the traffic to the new variant now, then the bake. Wants --reason."""
-    _steer(run, rollout, "forward", "all of it, now")
+    steer(run, rollout, "forward", "all of it, now")
 
 
 @command(app, changing=True)
@@ -176,21 +187,21 @@ def revert(run: Run, rollout: _ROLLOUT) -> None:
     """Take it back to what was before its first stage; waits until that is so."""
     from mlconsole.engine import rolling
 
-    _steer(run, rollout, "revert", "it goes back")
+    steer(run, rollout, "revert", "it goes back")
     view = rolling.wait(run.session, rollout, "reverted", run.timeout)
-    run.say(f"✔ {view.events[-1][1]}" if view.events else f"✔ {view.endpoint} is back", indent=2)
+    run.say(f"✔ {view.events[-1][1]}" if view.events else f"✔ {target_told(view.endpoint)} is back", indent=2)
 
 
 @command(app, changing=True)
 def keep(run: Run, rollout: _ROLLOUT) -> None:
     """Don't take the old variant away after the bake."""
-    _steer(run, rollout, "keep old", "the old variant stays")
+    steer(run, rollout, "keep old", "the old variant stays")
 
 
 @command(app, "count-shadow", changing=True)
 def count_shadow(run: Run, rollout: _ROLLOUT) -> None:
     """Let what the shadow stage said count as evidence for errors, latency and identical predictions."""
-    _steer(run, rollout, "count shadow", "shadow evidence counts")
+    steer(run, rollout, "count shadow", "shadow evidence counts")
 
 
 @command(app)
@@ -204,8 +215,8 @@ def wait(
 
     view = rolling.wait(run.session, rollout, until, run.timeout)
     if run.json:
-        _emit(run, view)
-    run.say(f"{view.endpoint}: {view.state}{f', {view.why}' if view.why else ''}")
+        emit(run, view)
+    run.say(f"{target_told(view.endpoint)}: {view.state}{f', {view.why}' if view.why else ''}")
     _leave(view, until)
 
 
@@ -216,15 +227,17 @@ def drive(run: Run, rollout: _ROLLOUT) -> None:
 
 
 def _drive(run: Run, rollout: str) -> None:
+    """Until it is over. A dropped terminal stops nothing: nobody else may be there who would drive it."""
     from mlconsole.engine import rolling
 
-    rolling.attend(run.session, rolling.find(run.session, rollout).id, run.say)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    rolling.attend(run.session, rolling.find(run.session, rollout).id, run.mention)
 
 
 def plan_told(plan: RolloutPlan) -> list[str]:
     """A plan for people."""
     lines = [
-        f"plan {plan.id} · {plan.endpoint} · {plan.environment} · nothing has happened yet",
+        f"plan {plan.id} · {target_told(plan.endpoint)} · {plan.environment} · nothing has happened yet",
         f"now      {plan.now}",
         f"then     {plan.then}",
         f"path     {plan.path}",
@@ -253,11 +266,14 @@ def told(view: RolloutView) -> list[str]:
     """A rollout for people."""
     marks = {"done": " ✔", "now": " ●", "to come": ""}
     lines = [
-        f"rollout {view.id} · {view.endpoint} · {' + '.join(view.stable)} → {view.variant} · policy {view.policy} · {view.state.upper()}",
+        f"rollout {view.id} · {target_told(view.endpoint)} · {' + '.join(view.stable)} → {view.variant} · policy {view.policy}"
+        f" · {view.state.upper()}",
         "  " + " ─ ".join(f"{one.name}{marks[one.state]}" for one in view.stages),
         f"  started {view.started.astimezone():%d %b %H:%M:%S} by {view.who}{f': {view.reason}' if view.reason else ''}",
+        f"  ▲ skipped gates: {', '.join(view.skipped_gates)}" if view.skipped_gates else "",
         f"  driven by {view.driver}" if view.driver else "" if view.over else "  NOBODY DRIVES IT just now",
         f"  done about {view.done_about.astimezone():%H:%M}" if view.done_about else "",
+        f"  ▲ {view.credentials}" if view.credentials else "",
         f"  {view.why}" if view.why else "",
         *(f"  waits for {line}" for line in view.waits_for),
         f"  way back {view.way_back}" if not view.over else "",
@@ -289,7 +305,8 @@ def _value(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
 
 
-def _emit(run: Run, view: RolloutView) -> None:
+def emit(run: Run, view: RolloutView) -> None:
+    """A rollout for scripts."""
     from mlconsole.cli.health import plain
 
     run.emit({"rollout": plain(view)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from mlconsole.cli.common import Run, command
 from mlconsole.core.text import neutralise
 
 if TYPE_CHECKING:
+    from mlconsole.engine.session import Session
     from mlconsole.engine.views import AlarmView, EndpointView, StatusView
 
 _WIDTH = 46
@@ -33,6 +35,7 @@ def add(app: typer.Typer) -> None:
         view = whole(run.session)
         if run.json:
             from mlconsole.cli.endpoints import endpoint_json
+            from mlconsole.cli.health import plain
 
             run.emit(
                 {
@@ -42,6 +45,7 @@ def add(app: typer.Typer) -> None:
                     "read_only": view.read_only,
                     "at": view.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
                     "watched_by": view.watcher.who if view.watcher.alive else None,
+                    "watches_as": plain(view.watcher.caller) if view.watcher.caller is not None else None,
                     "alarms": [_alarm_json(alarm) for alarm in view.alarms],
                     "trouble": view.trouble or None,
                     "next": view.trouble_next or None,
@@ -52,14 +56,25 @@ def add(app: typer.Typer) -> None:
         elif line:
             run.say(_line(view))
         else:
-            for text in _screen(view):
+            for text in _screen(view, _credentials(run.session)):
                 run.say(text)
         code = 1 if view.count(State.FAILING) else 6 if view.blind else 0
         if code:
             raise typer.Exit(code)
 
 
-def _screen(view: StatusView) -> list[str]:
+def _credentials(session: Session) -> list[str]:
+    """The rollouts whose driver's credentials end before they do, a line each."""
+    running = session.registry.unfinished_rollouts(session.environment.name)
+    if not running:
+        return []
+    from mlconsole.engine.rolloutviews import view_of
+
+    views = [view_of(session, one) for one in running]
+    return [f"{one.endpoint}  rollout: {one.credentials}" for one in views if one.credentials]
+
+
+def _screen(view: StatusView, credentials: Sequence[str] = ()) -> list[str]:
     from mlconsole.engine.views import SIGNS, State
 
     label = "PROD" if view.production else view.environment.upper()[:16]
@@ -84,6 +99,8 @@ def _screen(view: StatusView) -> list[str]:
         lines += _wrapped("no endpoint yet. Deploy a version: mlconsole deploy MODEL@VERSION")
     for alarm in view.alarms:
         lines += _alarm(alarm, view)
+    for text in credentials:
+        lines += _wrapped(f"{SIGNS[State.LOOK][1]} {text}")
     return [*lines, *_wrapped(_watch(view), "        ")]
 
 

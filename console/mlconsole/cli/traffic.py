@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mlconsole.cli.changes import carry_out, first_repair
+from mlconsole.cli.changes import BreakGlass, carry_out, first_repair
 from mlconsole.cli.common import Run, command, pairs
 from mlconsole.cli.completion import complete_endpoint
 from mlconsole.core.traffic import Shadow, parse_percent
@@ -26,6 +26,7 @@ def set_traffic(
     shadow: Annotated[
         str | None, typer.Option("--shadow", metavar="VARIANT=PERCENT|none", help="Copies for a variant; left out, it stays.")
     ] = None,
+    break_glass: BreakGlass = "",
 ) -> None:
     """Set shares, for all requests or one slice; a shadow.
 
@@ -47,17 +48,24 @@ def set_traffic(
         shadow=copies,
         end_shadow=shadow == "none",
         reason=run.shared.reason,
+        break_glass=break_glass,
     )
     carry_out(run, plan)
 
 
 @command(app, "clear", changing=True)
-def clear(run: Run, endpoint: _Endpoint, slice_value: Annotated[str, typer.Option("--slice", metavar="KEY=VALUE")]) -> None:
+def clear(
+    run: Run, endpoint: _Endpoint, slice_value: Annotated[str, typer.Option("--slice", metavar="KEY=VALUE")], break_glass: BreakGlass = ""
+) -> None:
     """Let a slice be served like all the others again."""
     from mlconsole.engine.planning import plan_traffic
 
     first_repair(run, endpoint)
-    carry_out(run, plan_traffic(run.session, endpoint, {}, slice_value=_slice(slice_value), clear_slice=True, reason=run.shared.reason))
+    where = _slice(slice_value)
+    plan = plan_traffic(
+        run.session, endpoint, {}, slice_value=where, clear_slice=True, reason=run.shared.reason, break_glass=break_glass
+    )
+    carry_out(run, plan)
 
 
 @command(app, "show")
