@@ -225,6 +225,19 @@ def test_shares_that_were_moved_meanwhile_do_not_make_it_publish_again(held: Con
     assert (there["pl"]["threshold"], there["pl"]["split"]) == (0.6, {"v3": 75, "v4": 25})
 
 
+def test_an_alarm_names_the_publication_that_came_just_before_it(house: ConfigHouse) -> None:
+    consumers = Consumers(house)
+    consumers.usual(180)
+    assert edited(house.session(TOMEK), PL, 0.6).done
+    consumers.failing = 0.6
+    consumers.usual(60)
+    view = consumers.watch.view
+    assert view is not None
+    triage = view.open_alarms[0].triage
+    assert triage.revert_helps
+    assert "config models 2 (relevance · pl · threshold) went live" in triage.revert
+
+
 def test_a_forecast_is_kept_and_proven_or_broken_by_what_comes(house: ConfigHouse) -> None:
     from mlconsole.engine import forecasting
 

@@ -30,6 +30,8 @@ class Change:
     variants: tuple[str, ...] = ()
     """Those that it brought, or gave traffic to for the first time."""
     outside: bool = False
+    document: str = ""
+    """The config document that was published, where it was one."""
 
 
 @dataclass(frozen=True)

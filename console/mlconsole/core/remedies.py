@@ -58,6 +58,8 @@ def _revert_of(one: EndpointFacts, facts: Facts) -> tuple[bool | None, str]:
         return True, only
     if before is not None and begun - before.at <= JUST_BEFORE:
         after = f"{'it was changed outside' if before.outside else f'{before.what} went live'} {_shortly(begun, before.at)}"
+        if before.document:  # one document is read by many endpoints: that several break at once speaks for it
+            return True, f"{after}. Take it back: mlconsole config revert {before.document}"
         if together:
             return None, f"{after}, but {broke}"
         return True, after

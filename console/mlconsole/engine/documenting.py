@@ -151,6 +151,20 @@ def facts(session: Session, name: str) -> Known:
     return Known(models, endpoints, _history(session, name), serving, variants)
 
 
+def endpoints_touched(session: Session, name: str, pointers: tuple[str, ...], digest: str) -> tuple[str, ...]:
+    """The endpoints whose entries a change touches; all of the document's where it changes something outside of them.
+
+    Raises:
+        RegistryUnusable: the bytes are not kept here.
+    """
+    known = settings(session, name)
+    found = entries(reading_of(session, name, bytes_at(session, digest)).value, known.layout)
+    inside = [entry for entry in found if touches(pointers, entry.pointer)]
+    outside = any(not any(touches((one,), entry.pointer) for entry in found) for one in pointers)
+    chosen = found if outside or not inside else inside
+    return tuple(dict.fromkeys(session.workspace.endpoint_for(entry.model) for entry in chosen))
+
+
 def _facts(version: ModelVersion) -> ModelFacts:
     signature = version.signature
     return ModelFacts(

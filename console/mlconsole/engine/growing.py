@@ -6,8 +6,7 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mlconsole.core.documents import config_target, document_of, touches
-from mlconsole.core.entries import entries
+from mlconsole.core.documents import config_target, document_of
 from mlconsole.core.growing import before_and_after, growth_policy, planned_growth
 from mlconsole.core.guards import alarm_result, results
 from mlconsole.core.policies import GuardRule
@@ -17,7 +16,6 @@ from mlconsole.core.staged import GuardEvidence
 from mlconsole.core.text import duration, neutralise
 from mlconsole.core.timetables import timetable, told
 from mlconsole.core.triage import title
-from mlconsole.documents import read
 from mlconsole.engine import documenting, fitting, glass, publishing
 from mlconsole.engine.rolloutplans import RolloutPlan, linted, noted, policy_of, refused, watched
 from mlconsole.engine.weighing import Weighed, Weighing, rates_of
@@ -181,7 +179,7 @@ class Growing(Weighing):
     def rates_of_document(self, name: str, pointers: tuple[str, ...], digest: str) -> Mapping[str, float]:
         """Requests a second, by slice, of all endpoints that a change touches."""
         rates: dict[str, float] = {}
-        for endpoint in _endpoints(self._session, name, pointers, digest):
+        for endpoint in documenting.endpoints_touched(self._session, name, pointers, digest):
             for slice_, rate in self.rates(endpoint).items():
                 rates[slice_] = rates.get(slice_, 0.0) + rate
         return rates
@@ -192,7 +190,7 @@ class Growing(Weighing):
         if document is None:
             return ()
         if rollout.id not in self._touched:
-            self._touched[rollout.id] = _endpoints(self._session, document.name, document.pointers, document.digest)
+            self._touched[rollout.id] = documenting.endpoints_touched(self._session, document.name, document.pointers, document.digest)
         return self._touched[rollout.id]
 
     def _alarms(self, rollout: Rollout, rule: GuardRule) -> GuardResult:
@@ -236,12 +234,3 @@ def _of(result: GuardResult, endpoint: str) -> GuardResult:
     value = result.slice.partition("=")[2]
     return replace(result, slice=f"{endpoint}={value or 'all'}" if result.slice else f"endpoint={endpoint}")
 
-
-def _endpoints(session: Session, name: str, pointers: tuple[str, ...], digest: str) -> tuple[str, ...]:
-    known = documenting.settings(session, name)
-    value = read(documenting.bytes_at(session, digest), known.format).value
-    found = entries(value, known.layout)
-    inside = [entry for entry in found if touches(pointers, entry.pointer)]
-    outside = any(not any(touches((one,), entry.pointer) for entry in found) for one in pointers)
-    chosen = found if outside or not inside else inside
-    return tuple(dict.fromkeys(session.workspace.endpoint_for(entry.model) for entry in chosen))

@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mlconsole.core.alarms import Alarm, AlarmState
+from mlconsole.core.documents import config_target
 from mlconsole.core.evidence import Evidence
 from mlconsole.core.facts import JUST_BEFORE, SLACK, Change, EndpointFacts, Event, Facts, ProbeFact, Target
 from mlconsole.core.health import EndpointHealth, Figures, Question
 from mlconsole.core.live import as_live
 from mlconsole.core.operations import OperationState
 from mlconsole.core.pages import PageFacts, words_for
+from mlconsole.core.pointers import told
 from mlconsole.core.releases import Content, Release, Standing, describe_content
 from mlconsole.core.text import duration, neutralise
 from mlconsole.core.transitions import revert_target
@@ -170,6 +172,7 @@ class Triaging:
         until = (alarm.recovering or alarm.closed or session.clock.now()).timestamp()
         wrong, over = effect(findings, evidence, until)
         since = min((one.since.timestamp() for one in findings), default=until)
+        last = self._last_change(name, since)
         usual_over = None
         if health is not None and health.usual.over is not None and health.usual.rate is not None:
             usual_over = health.usual.over * health.usual.rate * (until - since)
@@ -188,8 +191,8 @@ class Triaging:
             wrong=wrong,
             over=over,
             over_usual=usual_over,
-            last_change=self._last_change(name, since),
-            target=self._memory.get(("target", name), lambda: self._target(name, content)),
+            last_change=last,
+            target=_config_before(last, since) or self._memory.get(("target", name), lambda: self._target(name, content)),
         )
 
     def _last_change(self, name: str, since: float) -> Change | None:
@@ -201,8 +204,33 @@ class Triaging:
         changes = [_change(one) for one in operations if one.state is OperationState.DONE]
         if changes and shifted is not None:
             changes[0] = replace(changes[0], at=shifted)
+        published = self._memory.get("published", lambda: tuple(self._published()))
+        changes += [replace(change, endpoint=name) for change, touched in published if name in touched]
+        changes.sort(key=lambda one: one.at, reverse=True)
         before = [one for one in changes if one.at.timestamp() <= since + SLACK.total_seconds()]
         return before[0] if before else changes[-1] if changes else None
+
+    def _published(self) -> Iterator[tuple[Change, tuple[str, ...]]]:
+        """The last changes of config documents, and which endpoints each touched: a value that is wrong there breaks what reads it."""
+        session = self._session
+        if not session.workspace.configs:
+            return
+        from mlconsole.engine import documenting
+
+        for document in session.workspace.configs:
+            target = config_target(document)
+            for one in session.registry.operations(session.environment.name, target, limit=20):
+                wanted = one.plan.then.document
+                if one.state is not OperationState.DONE or wanted is None:
+                    continue
+                try:
+                    touched = documenting.endpoints_touched(session, document, wanted.pointers, wanted.digest)
+                except MLConsoleError:
+                    continue
+                values = ", ".join(told(pointer) or "all of it" for pointer in wanted.pointers[:2])
+                more = f" and {len(wanted.pointers) - 2} more" if len(wanted.pointers) > 2 else ""
+                what = neutralise(f"config {document} {wanted.version} ({values}{more})")
+                yield Change(one.ended or one.started, what, neutralise(one.actor.user), document=document), touched
 
     def _target(self, name: str, content: Content) -> Target | None:
         """Where going back would lead."""
@@ -268,6 +296,13 @@ class Triaging:
                 repair=settings.repair or "",
                 repair_told=f"{told}, and checks {checks}" if told and checks else told,
             )
+
+
+def _config_before(last: Change | None, since: float) -> Target | None:
+    """Where going back leads when a config document was what moved last before it began: every version of it is there still."""
+    if last is None or not last.document or not 0 <= since - last.at.timestamp() + SLACK.total_seconds() <= JUST_BEFORE.total_seconds():
+        return None
+    return Target(None, f"config {last.document} as it was: mlconsole config revert {last.document}", running=True, seconds=0.0)
 
 
 def _fine(health: EndpointHealth) -> Iterator[str]:
