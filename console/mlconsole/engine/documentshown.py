@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -95,7 +96,10 @@ def versions_of(session: Session, target: str, there: LiveDocument) -> tuple[Ver
         document = one.release.content.document
         if document is None or one.standing is Standing.FAILED:
             continue
-        found[document.digest] = _version(one.release, document, there)  # the oldest release of a version is its publication
+        # The oldest release of a version is its publication; of one that grew, its rollout says who wanted it, and why.
+        rollout = session.registry.rollout(one.release.rollout) if one.release.rollout else None
+        told_by = one.release if rollout is None else replace(one.release, actor=rollout.actor, reason=rollout.reason)
+        found[document.digest] = _version(told_by, document, there)
     return tuple(sorted(found.values(), key=lambda one: -one.number)[:_VERSIONS])
 
 

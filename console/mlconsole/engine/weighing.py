@@ -208,7 +208,7 @@ class Weighing:
         fresh = max(_FRESH, 2 * settings.every) if settings is not None else _FRESH
         if row is None or began is None or row.looked < began or (self._session.clock.now() - row.looked).total_seconds() > fresh:
             return probe_result(rule, None, "not asked since the stage began")
-        return probe_result(rule, row.ok, neutralise(row.text), row.value)
+        return probe_result(rule, row.ok, neutralise(row.text))  # its figure is keys or ms, and stands in the text
 
     def _alarms(self, rollout: Rollout, rule: GuardRule) -> GuardResult:
         registry = self._session.registry
