@@ -39,7 +39,7 @@ class Consumers:
         if now - self.served < 1.0:
             return
         seconds, self.served = now - self.served, now
-        assert now < 1500, f"it never comes to its end: {self.house.session().registry.rollouts('staging', limit=1)[0]}"
+        assert now < 5000, "it never comes to its end"
         self.shares.append(self.house.published().share)
         for act in list(self.acts):
             try:

@@ -145,6 +145,7 @@ class Made:
     command: str = "mlconsole rollout start relevance@5"
     findings: tuple[str, ...] = ('"latency" measures nothing here',)
     refused: str = ""
+    glass: str = ""
 
 
 @dataclass

@@ -243,7 +243,9 @@ async def test_the_journal_the_report_and_what_is_copied(lived: kit.House) -> No
         assert "\x1b" not in copied
         assert "copied: the report" in driver.message
         await driver.press("v")
-        await driver.sees('"change"', '"role"')
+        await driver.sees('"change"', '"steps"')
+        await driver.press("down")
+        await driver.sees('"role"')
         await driver.press("escape", "x")
         await driver.sees("into what the cursor is on", "everything that is known of it")
         await driver.press("escape")

@@ -420,6 +420,12 @@ def test_a_rollout_that_just_takes_its_time_needs_nobody() -> None:
     assert told_of(rollout(NOW, "baking", 5, guards=())) == []
 
 
+def test_credentials_that_end_before_it_need_somebody() -> None:
+    told = "its driver's credentials end 12:40, it ends 14:00"
+    assert told_of(rollout(NOW, credentials=told)) == [f"{NAME}: {told}"]
+    assert "nobody drives its rollout" in told_of(rollout(NOW, driver="", credentials=told), watched=False)[0], "which is worse"
+
+
 def test_what_does_not_come_needs_somebody() -> None:
     silent = guard("errors", "no_data", "language=de", n=0, need=150)
     assert told_of(rollout(NOW, guards=(silent,))) == ["relevance waits for evidence in de: 0 of 150 requests, and none come"]

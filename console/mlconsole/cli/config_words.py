@@ -340,9 +340,8 @@ def _forecast(row: ForecastRowView) -> list[str]:
 
 
 def document_json(view: DocumentView) -> dict[str, Any]:
-    """A document for scripts: shares as percentages, without its text."""
+    """A document for scripts: shares as percentages."""
     from mlconsole.cli.health import plain
 
     body: dict[str, Any] = plain(view)
-    body.pop("live_text")
     return {**body, "share": view.share / 100}

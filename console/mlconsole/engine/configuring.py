@@ -85,7 +85,6 @@ def document(session: Session, name: str) -> DocumentView:
         way_back=way_back(recorded, there, lag),
         policy=known.policy,
         slice_word=next((key for _, key in known.layout.slices), "slice"),
-        live_text=neutralise(reading.text, keep_newlines=True) if reading is not None else "",
     )
     from mlconsole.engine.forecasting import forecast
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlconsole.core.documents import target_told
+
 if TYPE_CHECKING:
     from mlconsole.core.plans import Plan
     from mlconsole.engine.session import Session
@@ -31,7 +33,7 @@ class Detached:
         """Start it. The plan has to be kept in the registry, and `typed` is the name that a person typed for it."""
         words = ["apply", plan.id, "--yes", *(["--confirm", typed] if typed else [])]
         self._start(session, words)
-        self.what, self.endpoint = f"{plan.kind} {plan.endpoint}", plan.endpoint
+        self.what, self.endpoint = f"{plan.kind} {target_told(plan.endpoint)}", plan.endpoint
         self.made_from = plan.made_from_release
 
     @classmethod
@@ -39,7 +41,7 @@ class Detached:
         """Make a running or interrupted change on an endpoint go back, in a process of its own."""
         made = cls.__new__(cls)
         made._start(session, ["revert", endpoint, "--yes"])
-        made.what, made.endpoint, made.made_from = f"going back {endpoint}", endpoint, None
+        made.what, made.endpoint, made.made_from = f"going back {target_told(endpoint)}", endpoint, None
         return made
 
     def _start(self, session: Session, words: list[str]) -> None:

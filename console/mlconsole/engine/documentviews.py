@@ -194,4 +194,3 @@ class DocumentView:
     problem: str = ""
     """Why it can't be read just now, in one sentence."""
     forecast: ForecastView | None = None
-    live_text: str = ""

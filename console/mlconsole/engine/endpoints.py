@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mlconsole.core.documents import document_of
 from mlconsole.core.live import Live, Transition, content_of
 from mlconsole.core.models import Json
 from mlconsole.core.observed import Observed
@@ -136,6 +138,8 @@ def adopt(session: Session, endpoint: str, *, reason: str = "", only_look: bool 
         UsageError: nothing to adopt; it is as its live release says.
     """
     session.access.require(Deed.LOOK if only_look else Deed.ADOPT)
+    if (document := document_of(endpoint)) is not None:
+        raise UsageError(f"config {document} is no endpoint. Nothing was adopted.", next=f"mlconsole config adopt {document}")
     live = session.backend.describe(endpoint)
     if not live.exists:
         raise UnknownName(
@@ -192,8 +196,20 @@ def invoke(
         request = invocation(dict(inputs), registered)
     else:
         request = example_request(session, chosen.model if chosen else "", registered)
+    if variant is None and session.environment.traffic_in is not None:
+        variant = _as_applications_choose(session, endpoint, request)
     answer = session.backend.invoke(endpoint, request, variant)
     return answer, request, session.backend.example(endpoint, request)
+
+
+def _as_applications_choose(session: Session, endpoint: str, request: Invocation) -> str | None:
+    """A variant, drawn by the shares that applications read for a request with these slices; None: nothing tells them whom to ask."""
+    traffic = session.backend.describe(endpoint).traffic
+    if traffic is None:
+        return None
+    key, value = next(((key, value) for key, value in request.slices.items() if traffic.slice_split(key, value) != traffic.split), ("", ""))
+    split = traffic.slice_split(key, value)
+    return random.choices(list(split), list(split.values()))[0] if any(split.values()) else None
 
 
 def logs(session: Session, endpoint: str, variant: str | None, lines: int) -> tuple[str, Sequence[str]]:

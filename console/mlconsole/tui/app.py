@@ -132,6 +132,10 @@ class ConsoleApp(Keys):
             from mlconsole.tui.screens.canary import CanaryView
 
             return CanaryView(self)
+        if name == "config":
+            from mlconsole.tui.screens.config import ConfigView
+
+            return ConfigView(self)
         if name == "health":
             from mlconsole.tui.screens.health import HealthScreen
 

@@ -14,8 +14,8 @@ from mlconsole.tui.signs import BOLD, YELLOW, Signs
 if TYPE_CHECKING:
     from textual import events
 
-    from mlconsole.engine.approving import ApprovalView
     from mlconsole.engine.session import Session
+    from mlconsole.engine.views import ApprovalView
     from mlconsole.tui.app import ConsoleApp
 
 _REJECT = "reject"
@@ -44,9 +44,20 @@ def open_requests(app: ConsoleApp) -> None:
     app.ask("looking for requests that wait", call, found)
 
 
+def open_request(app: ConsoleApp, number: int) -> None:
+    """One request as it is now, open or over."""
+
+    def call(session: Session) -> ApprovalView:
+        from mlconsole.engine import approving
+
+        return approving.view(session, number)
+
+    app.ask(f"reading request {number}", call, lambda found: show(app, found))
+
+
 def show(app: ConsoleApp, request: ApprovalView) -> None:
-    """One request: its report, and `y` or `n` for who may say a word to it."""
-    if request.why_not:
+    """One request: its report, and `y` or `n` for who may say a word to it, while there is one to say."""
+    if request.why_not or not request.open:
         lines = [*_told(request, 96), line(""), line((request.why_not, f"{BOLD} {YELLOW}"))]
         app.push_screen(TextBox(f"request {request.number}", lines))
         return
@@ -104,7 +115,9 @@ def _told(request: ApprovalView, width: int) -> list[Line]:
         ("reason", request.reason),
         ("needs", request.needs),
         *((f"☐ {question}" if not answer else f"☑ {question}", answer or "open") for question, answer in request.checklist),
-        *((vote.who, f"{vote.say} {vote.text}".strip()) for vote in request.votes),
+        *((vote.who, f"{vote.say} {vote.text}".strip() + f" · {vote.at.astimezone():%d %b %H:%M}") for vote in request.votes),
+        ("state", f"{request.state}{f', used for {request.used}' if request.used else ''}"),
+        ("why", request.why),
         ("report", f"mlconsole approvals show {request.number} --md"),
     ]
     lines: list[Line] = []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from textual import work
 from textual.worker import Worker, WorkerState
 
+from mlconsole.core.documents import target_told
 from mlconsole.core.errors import MLConsoleError
 from mlconsole.engine.views import Snapshot
 from mlconsole.tui.messages import ChangeEnded, Done, Planned, Refused
@@ -55,11 +56,11 @@ class Asking(Shell):
         self._ask(call, then)
 
     @work(thread=True, exit_on_error=False, group="ask")
-    def _ask(self, call: Callable[[Session], Any], then: Callable[[Any], None]) -> None:
+    def _ask(self, call: Callable[[Session], Any], then: Callable[[Any], None], again: Callable[[str], None] | None = None) -> None:
         try:
             self.post_message(Done(call(self.session()), then))
         except MLConsoleError as error:
-            self.post_message(Refused(error))
+            self.post_message(Refused(error, again))
         except Exception as error:  # noqa: BLE001 - the edge
             self.post_message(Refused(MLConsoleError(f"That failed: {type(error).__name__}: {error}.")))
 
@@ -70,36 +71,48 @@ class Asking(Shell):
         message.then(message.result)
 
     def on_refused(self, message: Refused) -> None:
-        """Why not, and what to do."""
+        """Why not, and what to do; a reason is asked for where one overrules it."""
+        if message.again is not None and getattr(message.error, "glass", False):
+            from mlconsole.tui.glass import ask_reason
+
+            ask_reason(self, "refused · break the glass", [message.error.message], message.again)
         self.say(str(message.error))
         self.bell() if message.error.exit_code == 7 else None
 
-    def plan(self, what: str, call: Callable[[Session], Plan]) -> None:
-        """Have a plan made, show it, and carry it out when a person says so."""
-        self.ask(what, call, self._planned)
+    def plan(self, what: str, call: Callable[[Session], Plan], glass: Callable[[Session, str], Plan] | None = None) -> None:
+        """Have a plan made, show it, and carry it out when a person says so. `glass` makes it for a reason that overrules what stops it."""
+        again = None if glass is None else lambda reason: self.plan(what, lambda session: glass(session, reason))
+        self.say(f"{what} …")
+        self._ask(call, lambda plan: self._planned(plan, again), again)
 
-    def _planned(self, plan: Plan) -> None:
-        self.post_message(Planned(plan))
+    def _planned(self, plan: Plan, again: Callable[[str], None] | None) -> None:
+        from mlconsole.engine.glass import skippable
+
+        self.post_message(Planned(plan, skippable(plan) if again is not None else "", again))
 
     def on_planned(self, message: Planned) -> None:
         """Show the plan box."""
         from mlconsole.core.releases import describe_content
+        from mlconsole.tui.confirm import GLASS
+        from mlconsole.tui.glass import ask_reason
         from mlconsole.tui.plan_box import PlanBox
 
         plan = message.plan
         if plan.nothing_to_do:
-            self.say(
-                f"Nothing to do: {plan.endpoint} already is #{plan.made_from_release} ({describe_content(plan.now)}). No call was made."
-            )
+            there = f"#{plan.made_from_release} ({describe_content(plan.now)})"
+            self.say(f"Nothing to do: {target_told(plan.endpoint)} already is {there}. No call was made.")
             return
 
         def said(typed: str | None) -> None:
-            if typed is None:
+            if typed == GLASS and message.again is not None:
+                why = f"It would go without the {message.glass}."
+                ask_reason(self, f"break the glass · {target_told(plan.endpoint)}", [why], message.again)
+            elif typed is None:
                 self.say(f"Nothing has happened. The plan is kept: mlconsole apply {plan.id}")
             else:
                 self.carry_out(plan, typed or None)
 
-        self.push_screen(PlanBox(plan, self.signs, notes=self._rollout_notes(plan)), said)
+        self.push_screen(PlanBox(plan, self.signs, notes=self._rollout_notes(plan), glass=message.glass), said)
 
     def _rollout_notes(self, plan: Plan) -> tuple[str, ...]:
         """What a change does to the rollout that runs there, where the plan itself does not say so."""
@@ -115,13 +128,13 @@ class Asking(Shell):
         """Run a plan in a process of its own: it goes on when this screen closes."""
         from mlconsole.engine.detached import Detached
 
-        self.ask(f"{plan.kind} {plan.endpoint}: starting", lambda session: Detached(session, plan, typed=typed), self._began)
+        self.ask(f"{plan.kind} {target_told(plan.endpoint)}: starting", lambda session: Detached(session, plan, typed=typed), self._began)
 
     def go_back_now(self, endpoint: str) -> None:
         """Make a running or interrupted change go back: no plan, it is stored already."""
         from mlconsole.engine.detached import Detached
 
-        self.ask(f"{endpoint}: going back", lambda session: Detached.going_back(session, endpoint), self._began)
+        self.ask(f"{target_told(endpoint)}: going back", lambda session: Detached.going_back(session, endpoint), self._began)
 
     def _forget_what_is_live(self, snapshot: Snapshot) -> None:
         """With the very snapshot that shows the new release, the draft it was made of goes; else it would be told as outdated."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mlconsole.core.documents import document_of
 from mlconsole.core.text import duration
-from mlconsole.engine.views import AlarmView, EndpointView, RolloutView, Snapshot, State
+from mlconsole.engine.views import AlarmView, ApprovalView, EndpointView, RolloutView, Snapshot, State
+from mlconsole.tui.config_attention import of_documents, published
 from mlconsole.tui.figures import moment
 from mlconsole.tui.pane import Line, line
-from mlconsole.tui.rollout_words import failing, guardian_watches, holds_for, stable_of, stage_name, value_of
+from mlconsole.tui.rollout_words import failing, guardian_watches, holds_for, stable_of, stage_name, subject_of, value_of
 from mlconsole.tui.signs import STATE_STYLES, YELLOW, Signs
 
 UNWATCHED = "Health is looked at only while a console is open. Nobody pages you at night. mlconsole guardian install"
@@ -58,6 +60,8 @@ def attentions(snapshot: Snapshot) -> list[Attention]:
         if endpoint.state in order and not _told_by(endpoint, alarms)
     ]
     found += [told for one in snapshot.rollouts if (told := _of_rollout(one, snapshot)) is not None]
+    found += [_of_request(one) for one in snapshot.approvals if one.state == "waiting"]
+    found += [Attention(state, told, "config", target) for state, told, target in of_documents(snapshot)]
     if snapshot.health is not None:
         if snapshot.health.trouble:
             found.append(Attention(State.LOOK, f"health: {snapshot.health.trouble}", "health", ""))
@@ -70,29 +74,41 @@ def _of_rollout(one: RolloutView, snapshot: Snapshot) -> Attention | None:
     """A rollout that goes back, that nobody drives, or that waits for what does not come; and one that a guard took back, until somebody
     does something with the endpoint.
     """
-    now, name = snapshot.status.at, one.endpoint
+    now, name, target = snapshot.status.at, subject_of(one), one.endpoint
+    screen = "canary" if document_of(target) is None else "config"
     bad = failing(one)
     found = f"{bad[0].guard} in {value_of(bad[0].slice)} {bad[0].text}".strip() if bad else ""
     if one.state == "going back":
         if not bad:
             return None  # somebody asked for it
-        return Attention(State.FAILING, f"{name}: {found}. A guard is taking it back to {stable_of(one)}", "canary", name)
+        return Attention(State.FAILING, f"{name}: {found}. A guard is taking it back to {stable_of(one)}", screen, target)
     if one.over:
-        endpoint = snapshot.endpoint(name)
-        later = any(other.endpoint == name and other.started > one.started for other in snapshot.rollouts)
-        changed = endpoint is not None and endpoint.changed is not None and one.ended is not None and endpoint.changed > one.ended
+        endpoint = snapshot.endpoint(target)
+        later = any(other.endpoint == target and other.started > one.started for other in snapshot.rollouts)
+        at = endpoint.changed if endpoint is not None else published(snapshot, target)
+        changed = at is not None and one.ended is not None and at > one.ended
         if later or changed or not (one.state == "failed" or (one.state == "reverted" and bad)):
             return None
         when = moment(one.ended, now)
         if one.state == "failed":
-            return Attention(State.LOOK, f"{name}: the rollout of {one.variant} failed {when}: {one.why}", "canary", name)
+            return Attention(State.LOOK, f"{name}: the rollout of {one.variant} failed {when}: {one.why}", screen, target)
         back = f" to #{one.back_to}" if one.back_to else f" to {stable_of(one)}"
-        return Attention(State.LOOK, f"{name}: {one.why or found} Went back{back} at {when}, by itself", "canary", name)
+        return Attention(State.LOOK, f"{name}: {one.why or found} Went back{back} at {when}, by itself", screen, target)
     if not one.driver and not guardian_watches(snapshot) and (now - one.started).total_seconds() >= _TAKEN_UP:
-        at = f"{name} is at {stage_name(one)} and nobody drives its rollout: nothing takes it back by itself. mlconsole guardian start"
-        return Attention(State.FAILING, at, "canary", name)
+        told = f"{name} is at {stage_name(one)} and nobody drives its rollout: nothing takes it back by itself. mlconsole guardian start"
+        return Attention(State.FAILING, told, screen, target)
+    if one.credentials:
+        return Attention(State.LOOK, f"{name}: {one.credentials}", screen, target)
     holds = holds_for(one, now)
-    return Attention(State.LOOK, holds, "canary", name) if holds else None
+    return Attention(State.LOOK, holds, screen, target) if holds else None
+
+
+def _of_request(one: ApprovalView) -> Attention:
+    """A change that waits for a colleague's word, which may be that of whoever reads this."""
+    whose = "not yours" if one.why_not else "yours will do"
+    what = one.summary.removeprefix(f"{one.endpoint} ")
+    told = f"request {one.number} ({one.endpoint}) waits for an approval, {whose}: {what}"
+    return Attention(State.LOOK, told, "activity", f"request {one.number}", hint="A read it", short=f"request {one.number} waits, {whose}")
 
 
 def _of_alarm(alarm: AlarmView, snapshot: Snapshot) -> Attention:

@@ -14,9 +14,17 @@ from mlconsole.tui.frame import Bar
 from mlconsole.tui.pane import Line, Pane, Span, line
 from mlconsole.tui.signs import DIM, YELLOW, Signs
 
+_START, _GLASS = 1, 2
+_WIDE = 80
+
+GLASS = "\0glass"
+"""What a box is left with when a person wants it planned again with a reason that overrules what stops it: no name is written so."""
+
 
 class ConfirmBox(ModalScreen[str | None]):
-    """Shows what would be done and takes a person's word for it: the name that it wants typed, or `""` for yes; None: cancelled."""
+    """Shows what would be done and takes a person's word for it: the name that it wants typed, or `""` for yes; `GLASS`: with a reason;
+    None: cancelled.
+    """
 
     DEFAULT_CSS = """
     ConfirmBox { align: center middle; background: transparent; }
@@ -26,12 +34,16 @@ class ConfirmBox(ModalScreen[str | None]):
 
     command_told: ClassVar[str] = "the command that does the same"
 
-    def __init__(self, signs: Signs, *, confirm: str | None, yes: str) -> None:
-        """`confirm`: the name that has to be typed; None: `y` does it, which `yes` says (`y go back`)."""
+    def __init__(self, signs: Signs, *, confirm: str | None, yes: str, glass: str = "") -> None:
+        """`confirm`: the name that has to be typed; None: `y` does it, which `yes` says (`y go back`). `glass`: what a reason would
+        overrule; then `b`, or the third answer, asks for one.
+        """
         super().__init__()
+        self.glass = glass
         self.confirm, self._yes, self._signs = confirm, yes, signs
         self._ready = False
-        self._on_start = False
+        self._on = 0
+        """The answer that enter gives: Cancel, Start, Break glass."""
         self._told = ""
 
     def compose(self) -> ComposeResult:
@@ -39,7 +51,7 @@ class ConfirmBox(ModalScreen[str | None]):
         with Vertical():
             yield Pane("", id="plan", edges="lrb", joints=("tl", "tr"), focusable=False, signs=self._signs)
             if self.confirm is not None:
-                yield Input(placeholder=f"type {self.confirm}", compact=True, id="typed")
+                yield Input(placeholder=f"type {self.wanted}", compact=True, id="typed")
             yield Bar("answers")
 
     def on_mount(self) -> None:
@@ -71,16 +83,18 @@ class ConfirmBox(ModalScreen[str | None]):
         if event.key == "escape":
             self.dismiss(None)
         elif event.key in ("tab", "shift+tab") or (event.key in ("left", "right") and not typing):
-            self._on_start = not self._on_start
+            self._on = (self._on + (1 if event.key in ("tab", "right") else -1)) % (3 if self.glass else 2)
             self._answers()
         elif event.key in ("down", "up", "pagedown", "pageup"):
             self.query_one("#plan", Pane).scroll_lines(1 if event.key in ("down", "pagedown") else -1)
         elif event.key == "enter" and not typing:
-            self._finish(start=self._on_start)
+            self._entered()
         elif typing:
             return
         elif event.key == "y" and self.confirm is None:
             self._finish(start=True)
+        elif event.key == "b" and self.glass:
+            self.dismiss(GLASS)
         elif event.key == "c":
             self.app.copy_to_clipboard(self.command())
             self._answers(f"copied: {self.command_told}")
@@ -98,11 +112,19 @@ class ConfirmBox(ModalScreen[str | None]):
         self._answers()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter starts when the name matches, and says what is wrong when it does not."""
-        if self._ready:
+        """Enter starts when the name matches, and says what is wrong when it does not; on the third answer it asks for a reason."""
+        if self._on == _GLASS:
+            self._entered()
+        elif self._ready:
             self._finish(start=True)
         elif event.value.strip():
-            self._answers(f'"{event.value.strip()}" is not {self.confirm}. Nothing has happened.')
+            self._answers(self.mismatch(event.value.strip()))
+
+    def _entered(self) -> None:
+        if self._on == _GLASS:
+            self.dismiss(GLASS)
+        else:
+            self._finish(start=self._on == _START)
 
     def _finish(self, *, start: bool) -> None:
         if not start:
@@ -112,21 +134,36 @@ class ConfirmBox(ModalScreen[str | None]):
         elif self._ready:
             self.dismiss(self.confirm)
         else:
-            self._answers(f"Type {self.confirm} first. Nothing has happened.")
+            self._answers(f"Type {self.wanted} first. Nothing has happened.")
 
     def _answers(self, said: str = "") -> None:
-        cancel = ("[ Cancel ]", "" if self._on_start else "reverse")
+        cancel = ("[ Cancel ]", "" if self._on else "reverse")
         able = self.confirm is None or self._ready
-        start = ("[ Start ]", "reverse" if self._on_start else ("" if able else DIM))
+        start = ("[ Start ]", "reverse" if self._on == _START else ("" if able else DIM))
         if self.confirm is None:
             text = said or f"{self._yes} {self._signs.dot} anything else: cancel"
         else:
-            text = said or f"type {self.confirm}, enter {self._signs.dot} esc cancel"
+            text = said or f"type {self.wanted}, enter {self._signs.dot} esc cancel"
         self._told = said
-        buttons: list[str | Span] = [] if said and len(said) + 26 > self.size.width else ["  ", cancel, "  ", start]
+        buttons: list[str | Span] = [] if said and len(said) + 26 > min(100, self.size.width) else ["  ", cancel, "  ", start]
+        if self.glass and buttons:
+            buttons += ["  ", ("[ Break glass ]" if self.size.width >= _WIDE else "[ Glass ]", "reverse" if self._on == _GLASS else "")]
         self.query_one("#answers", Bar).show(line(*buttons, "  ", (self._signs.plain(text), YELLOW if said else "")))
 
     # What it is about.
+
+    @property
+    def wanted(self) -> str:
+        """What has to be typed, as a person is told."""
+        return self.confirm or ""
+
+    def question(self) -> str:
+        """What is asked before it is typed."""
+        return f"Type {self.wanted} to start it."
+
+    def mismatch(self, typed: str) -> str:
+        """What is said to something else than what had to be typed."""
+        return f'"{typed}" is not {self.confirm}. Nothing has happened.'
 
     def heading(self, width: int) -> tuple[Line, str]:
         """The title of the box, and what stands at its right."""

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlconsole.core.documents import target_told
 from mlconsole.core.errors import InvalidTraffic, MLConsoleError, UsageError
 from mlconsole.core.models import parse_version_name
 from mlconsole.core.traffic import parse_percent
@@ -86,14 +87,14 @@ def share_problem(text: str) -> str:
 def plan_deploy(app: ConsoleApp, version: VersionView, endpoint: str, share: int | None) -> None:
     """The plan that deploys a version."""
 
-    def call(session: Session) -> Any:
+    def call(session: Session, break_glass: str = "") -> Any:
         from mlconsole.engine import changing
         from mlconsole.engine.planning import plan_deploy as plan
 
         changing.interrupted_first(session, endpoint)
-        return plan(session, version.model, version.version, endpoint=endpoint, share=share)
+        return plan(session, version.model, version.version, endpoint=endpoint, share=share, break_glass=break_glass)
 
-    app.plan(f"planning {version.name}", call)
+    app.plan(f"planning {version.name}", call, glass=call)
 
 
 def go_back(app: ConsoleApp, endpoint: str, to: int | None = None) -> None:
@@ -115,7 +116,7 @@ def go_back(app: ConsoleApp, endpoint: str, to: int | None = None) -> None:
 
         return plan_revert(session, endpoint, to=to)
 
-    app.plan(f"planning the way back of {endpoint}", call)
+    app.plan(f"planning the way back of {target_told(endpoint)}", call)
 
 
 def keep(app: ConsoleApp, endpoint: str) -> None:
@@ -154,12 +155,14 @@ def remove(app: ConsoleApp, view: EndpointView | None) -> None:
         if name is None:
             return
 
-        def call(session: Session) -> Any:
+        def call(session: Session, break_glass: str = "") -> Any:
             from mlconsole.engine.planning import plan_delete, plan_remove
 
-            return plan_remove(session, view.name, name) if name else plan_delete(session, view.name)
+            if not name:
+                return plan_delete(session, view.name, break_glass=break_glass)
+            return plan_remove(session, view.name, name, break_glass=break_glass)
 
-        app.plan(f"planning to remove {name or view.name}", call)
+        app.plan(f"planning to remove {name or view.name}", call, glass=call)
 
     app.push_screen(Choice(f"remove what of {view.name}", options), chosen)
 
@@ -241,12 +244,12 @@ def _answered(app: ConsoleApp, endpoint: str, answer: Any, example: Any, url: st
     app.answered(endpoint)
 
 
-def show_raw(app: ConsoleApp, thing: Any) -> None:
+def show_raw(app: ConsoleApp, thing: Any, title: str = "") -> None:
     """Everything that is known of something, as JSON."""
     if thing is None:
         return
     text = json.dumps(asdict(thing), indent=1, ensure_ascii=False, default=str)
-    app.push_screen(TextBox(getattr(thing, "name", "raw"), [line(each) for each in text.splitlines()]))
+    app.push_screen(TextBox(title or getattr(thing, "name", "raw"), [line(each) for each in text.splitlines()]))
 
 
 def version_lines(one: VersionView, width: int = 0) -> list[Line]:

@@ -11,6 +11,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from mlconsole.core.documents import document_of, target_told
 from mlconsole.core.text import duration
 from mlconsole.engine.views import OperationView, RolloutView, Snapshot, State
 from mlconsole.tui.actions import Action, Group
@@ -30,6 +31,7 @@ SCREENS = (
     ("models", "1", "Models"),
     ("endpoints", "2", "Endpoints"),
     ("canary", "3", "Canary"),
+    ("config", "4", "Config"),
     ("health", "5", "Health"),
     ("activity", "6", "Activity"),
 )
@@ -83,8 +85,10 @@ class Bar(Widget):
         self.post_message(self.Clicked(self, whole[begin : end if end >= 0 else None].strip("[]")))
 
 
-def where(snapshot: Snapshot | None, environment: str, production: bool, workspace: str, now: datetime, width: int) -> tuple[Line, Line]:
-    """Row 1: environment, workspace, backend, person@host; badge and clock."""
+def where(
+    snapshot: Snapshot | None, environment: str, production: bool, workspace: str, now: datetime, width: int, frozen: datetime | None = None
+) -> tuple[Line, Line]:
+    """Row 1: environment, workspace, backend, person@host; badge and clock. `frozen`: until when nothing goes forward."""
     name = "PRODUCTION" if production else environment.upper()
     badge = line((f" {name} ", PRODUCTION if production else BOLD))
     parts: list[str] = []
@@ -93,7 +97,9 @@ def where(snapshot: Snapshot | None, environment: str, production: bool, workspa
     text = ("  " + " · ".join(parts)) if width >= 60 else f" {workspace}"
     right = now.astimezone().strftime("%a %H:%M " if width >= 60 else "%H:%M ")
     read_only = snapshot is not None and snapshot.status.read_only
-    return (*badge, *line(text)), line(*([("READ ONLY ", f"{BOLD} {YELLOW}")] if read_only else []), right)
+    until = f" until {moment(frozen, now)}" if width >= 60 else ""
+    marks = ["READ ONLY "] if read_only else [f"FREEZE{until} "] if frozen is not None else []
+    return (*badge, *line(text)), line(*((mark, f"{BOLD} {YELLOW}") for mark in marks), right)
 
 
 def world(snapshot: Snapshot | None, now: datetime, signs: Signs, width: int) -> tuple[Line, str]:
@@ -193,8 +199,9 @@ def running_told(running: Sequence[OperationView], brief: int = 0) -> str:
     if not running:
         return "no change"
     first = running[0]
-    what = f" {first.now} → {first.then}" if brief == 0 else ""
-    way = f"← {first.endpoint} going back" if first.state == "going back" else f"~ {first.endpoint}{what}"
+    name, own = target_told(first.endpoint), "config " if document_of(first.endpoint) is not None else ""
+    what = f" {first.now.removeprefix(own)} → {first.then.removeprefix(own)}" if brief == 0 else ""
+    way = f"← {name} going back" if first.state == "going back" else f"~ {name}{what}"
     place = f", step {first.step}/{first.steps}" if first.steps and first.state != "going back" and brief < 2 else ""
     interrupted = ", interrupted" if first.interrupted else ""
     return f"{way}{place}{interrupted}" + (f" +{len(running) - 1}" if len(running) > 1 else "")
@@ -206,7 +213,17 @@ def screens(now: str, right: str, width: int, signs: Signs) -> tuple[Line, Line]
     for name, key, label in SCREENS:
         spans.append((f"[{key} {label}]", BOLD) if name == now else f" {key} {label} ")
     left = line(*spans)
+    if width_of(left) > width - 2:  # a blank less between two of them, and nothing at the right
+        return _screens_tight(now), ()
     return left, line((fitted(right, min(cell_len(signs.plain(right)), max(0, width - width_of(left) - 3)), signs) + " ", DIM))
+
+
+def _screens_tight(now: str) -> Line:
+    here = [name for name, _, _ in SCREENS].index(now)
+    spans: list[str | tuple[str, str]] = []
+    for place, (_, key, label) in enumerate(SCREENS):
+        spans += ["[" if place == here else "]" if place == here + 1 else " ", (f"{key} {label}", BOLD if place == here else "")]
+    return line(*spans, "]" if here == len(SCREENS) - 1 else "")
 
 
 def keys(shown: Sequence[tuple[Action, bool]], width: int, signs: Signs) -> Line:

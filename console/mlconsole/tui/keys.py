@@ -64,7 +64,7 @@ class Keys(Filtering):
 
     def begin(self, name: str) -> Coroutine[Any, Any, None] | None:
         """Begin an action by its id, or say why not; what is still to be waited for, if anything."""
-        action = self.actions_by_id[name]
+        action = self.view.named(self.actions_by_id[name])
         handler = getattr(self.view, f"act_{name}", None) or getattr(self, f"act_{name}", None)
         if handler is None or (not action.everywhere and name not in self.view.actions):
             self.say(f"{action.key} ({action.label}) does nothing on this screen. ? tells what the keys do here.")
@@ -150,6 +150,11 @@ class Keys(Filtering):
     async def act_canary(self) -> None:
         """Screen 3."""
         await self.open_screen("canary")
+
+    async def act_config(self) -> None:
+        """Screen 4."""
+        await self.open_screen("config")
+        self.say(self.view.greeting())
 
     async def act_health(self) -> None:
         """Screen 5."""

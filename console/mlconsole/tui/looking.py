@@ -137,7 +137,8 @@ def _nothing_new(before: Snapshot, after: Snapshot) -> bool:
         and after.changes is before.changes
         and after.releases is before.releases
         and after.versions is before.versions
-        and (after.rollouts, after.policies) == (before.rollouts, before.policies)
+        and (after.rollouts, after.policies, after.approvals) == (before.rollouts, before.policies, before.approvals)
+        and after.documents == before.documents
         and after.blind == before.blind
         and (after.status.watcher, after.status.alarms) == (before.status.watcher, before.status.alarms)
         and _same_health(before.health, after.health)

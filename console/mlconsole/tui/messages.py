@@ -36,11 +36,11 @@ class NotTaken(Message):
 
 
 class Planned(Message):
-    """A plan is ready to be shown."""
+    """A plan is ready to be shown; `glass` is what a reason would skip of it, `again` plans it so."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, glass: str = "", again: Callable[[str], None] | None = None) -> None:
         super().__init__()
-        self.plan = plan
+        self.plan, self.glass, self.again = plan, glass, again
 
 
 class Done(Message):
@@ -52,11 +52,11 @@ class Done(Message):
 
 
 class Refused(Message):
-    """Something that was asked of the engine was refused, or failed."""
+    """Something that was asked of the engine was refused, or failed; `again` asks it with a reason that may overrule that."""
 
-    def __init__(self, error: MLConsoleError) -> None:
+    def __init__(self, error: MLConsoleError, again: Callable[[str], None] | None = None) -> None:
         super().__init__()
-        self.error = error
+        self.error, self.again = error, again
 
 
 class ChangeEnded(Message):

@@ -49,10 +49,10 @@ def open_palette(app: ConsoleApp) -> None:
     app.push_screen(Choice("commands", options), chosen)
 
 
-def open_row_actions(app: ConsoleApp) -> None:
-    """All that can be done with what is under the cursor."""
+def open_row_actions(app: ConsoleApp, title: str = "") -> None:
+    """All that can be done with what is under the cursor, which `title` names where it is no endpoint."""
     options = [_option(app, app.actions_by_id[name]) for name in app.view.shown_actions() if name not in ("more", "faults", "sort")]
-    app.push_screen(Choice(app.subject or "what can be done here", options), lambda name: app.do(name) if name else None)
+    app.push_screen(Choice(title or app.subject or "what can be done here", options), lambda name: app.do(name) if name else None)
 
 
 def open_help(app: ConsoleApp) -> None:
@@ -77,11 +77,13 @@ def open_help(app: ConsoleApp) -> None:
 
 
 def _help_line(app: ConsoleApp, action: Action) -> Line:
+    action = app.view.named(action)
     why = "" if action.everywhere else app.why_off(action.id)
     return line((f"  {action.key or 'x':<10}", BOLD), f"{action.help}", (f"  ({action.id})", DIM), (f"  {why}" if why else "", DIM))
 
 
 def _option(app: ConsoleApp, action: Action) -> Option:
+    action = app.view.named(action)
     return Option(
         action.id, action.label, f"{action.key or ' '}  {action.help}", off=app.why_off(action.id) if not action.everywhere else ""
     )

@@ -188,9 +188,10 @@ class Pane(Widget, can_focus=True):
         if y == 0:
             return self._rule()
         if "b" in self._edges and y == self.size.height - 1:
-            corners = self.signs.corners
-            inside = self.signs.across * (self.size.width - 2)
-            return strip_of(((corners["bl"] + inside + corners["br"], self._edge_style),), self.size.width)
+            corners, across = self.signs.corners, self.signs.across
+            left = corners["b" if self._joints[0] == "t" else "bl"]  # its left edge may be a neighbour's right one
+            right = corners["br"] if "r" in self._edges else across
+            return strip_of(((left + across * (self.size.width - 2) + right, self._edge_style),), self.size.width)
         spans, over = self.line_at(y - 1)
         return self._framed(spans, over)
 

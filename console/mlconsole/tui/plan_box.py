@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mlconsole.core.documents import target_told
 from mlconsole.core.plans import Plan
 from mlconsole.core.releases import NOTHING, ReleaseKind, describe_content
 from mlconsole.core.text import duration
@@ -17,14 +18,14 @@ class PlanBox(ConfirmBox):
 
     command_told = "the command that applies this plan"
 
-    def __init__(self, plan: Plan, signs: Signs, *, notes: Sequence[str] = ()) -> None:
-        """`notes`: what the plan itself can't know, of what runs besides."""
-        super().__init__(signs, confirm=plan.confirm, yes="y go back" if plan.kind is ReleaseKind.REVERT else "y do it")
+    def __init__(self, plan: Plan, signs: Signs, *, notes: Sequence[str] = (), glass: str = "") -> None:
+        """`notes`: what the plan itself can't know, of what runs besides; `glass`: what a reason would skip of it."""
+        super().__init__(signs, confirm=plan.confirm, yes="y go back" if plan.kind is ReleaseKind.REVERT else "y do it", glass=glass)
         self.plan, self._notes = plan, notes
 
     def heading(self, width: int) -> tuple[Line, str]:
         """Which plan it is, as far as there is room, and that nothing has happened."""
-        label = f"plan {self.plan.id} · {self.plan.endpoint}"
+        label = f"plan {self.plan.id} · {target_told(self.plan.endpoint)}"
         hint = "nothing has happened yet" if width >= len(label) + 30 else "nothing done yet"
         if width >= len(label) + len(self.plan.environment) + 33:
             label += f" · {self.plan.environment}"
@@ -32,14 +33,19 @@ class PlanBox(ConfirmBox):
 
     def told(self, width: int) -> list[Line]:
         """The plan."""
-        return plan_lines(self.plan, self._signs, width, self._notes)
+        return plan_lines(self.plan, self._signs, width, self._notes, self.question(), self.glass)
+
+    def question(self) -> str:
+        """What is asked before a name is typed."""
+        what = "Cannot be undone." if self.plan.kind is ReleaseKind.DELETE else f"This changes {self.plan.environment}."
+        return f"{what} Type {self.plan.confirm} to start it."
 
     def command(self) -> str:
         """The command that applies it."""
         return f"mlconsole apply {self.plan.id} --env {self.plan.environment}"
 
 
-def plan_lines(plan: Plan, signs: Signs, width: int, notes: Sequence[str] = ()) -> list[Line]:
+def plan_lines(plan: Plan, signs: Signs, width: int, notes: Sequence[str], question: str, glass: str = "") -> list[Line]:
     """A plan in lines of at most `width` characters."""
     rows: list[tuple[str, str, str]] = []
     number = f"#{plan.made_from_release}  " if plan.made_from_release else ""
@@ -57,6 +63,8 @@ def plan_lines(plan: Plan, signs: Signs, width: int, notes: Sequence[str] = ()) 
     rows += [("", f"{signs.look} skipped gate: {gate}", YELLOW) for gate in plan.skipped_gates]
     rows += [("", f"{signs.look} {step.summary}: cannot be undone", YELLOW) for step in plan.steps if step.irreversible]
     rows += [("", f"{signs.look} {step.disrupts}", YELLOW) for step in plan.steps if step.disrupts]
+    if glass:
+        rows.append(("glass", glass_told(glass, typed=plan.confirm is not None), DIM))
     rows.append(("same as", plan.command, DIM))
     lines: list[Line] = []
     for label, text, words in rows:
@@ -65,11 +73,15 @@ def plan_lines(plan: Plan, signs: Signs, width: int, notes: Sequence[str] = ()) 
         lines += [line(" " * 9, (piece, words)) for piece in pieces[1:]]
     lines.append(line(""))
     if plan.confirm is not None:
-        what = "Cannot be undone." if plan.kind is ReleaseKind.DELETE else f"This changes {plan.environment}."
-        lines += [line((piece, BOLD)) for piece in _wrapped(f"{what} Type {plan.confirm} to start it.", max(10, width))]
+        lines += [line((piece, BOLD)) for piece in _wrapped(question, max(10, width))]
     elif plan.kind is ReleaseKind.REVERT:
         lines.append(line((f"Go back to #{plan.equals}?", BOLD), ("  y", GREEN)))
     return lines
+
+
+def glass_told(glass: str, *, typed: bool) -> str:
+    """How what stops it is overruled, and that this stays in sight."""
+    return f"{'tab to Break glass' if typed else 'b'}: without the {glass}, for a reason that stays visible on the release"
 
 
 def _way_back(plan: Plan) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mlconsole.core.documents import document_of
 from mlconsole.engine.views import EndpointView, RolloutView, Snapshot, VersionView
 from mlconsole.tui.dialogs import Ask
 from mlconsole.tui.pane import line
@@ -15,6 +16,7 @@ from mlconsole.tui.rollout_words import (
     rollout_of,
     stable_of,
     stage_name,
+    subject_of,
     turn,
 )
 from mlconsole.tui.signs import DIM
@@ -40,23 +42,40 @@ def choose(app: ConsoleApp, endpoint: str | None) -> None:
     pick_version(app, endpoint, f"roll out which version{behind}", lambda version: plan(app, version, endpoint or version.endpoint))
 
 
-def plan(app: ConsoleApp, version: VersionView, endpoint: str, *, attended: bool = False) -> None:
-    """Have a rollout planned, show it, and begin it when a person says so. `attended`: this person stays with it, nobody else watches."""
+def plan(app: ConsoleApp, version: VersionView, endpoint: str, *, attended: bool = False, break_glass: str = "") -> None:
+    """Have a rollout planned, show it, and begin it when a person says so. `attended`: this person stays with it, nobody else watches;
+    `break_glass`: their reason for what would be refused, or stopped, otherwise.
+    """
 
     def call(session: Session) -> Any:
         from mlconsole.engine import rolloutplans
 
-        return rolloutplans.plan_rollout(session, endpoint, version.version, attended=attended)
+        more = {"break_glass": break_glass} if break_glass else {}
+        return rolloutplans.plan_rollout(session, endpoint, version.version, attended=attended, **more)
 
-    app.ask(f"planning a rollout of {version.name}", call, lambda made: _planned(app, made, version, endpoint, attended=attended))
+    def planned(made: Any) -> None:
+        _planned(app, made, version, endpoint, attended=attended, break_glass=break_glass)
+
+    app.ask(f"planning a rollout of {version.name}", call, planned)
 
 
-def _planned(app: ConsoleApp, made: Any, version: VersionView, endpoint: str, *, attended: bool) -> None:
+def _planned(app: ConsoleApp, made: Any, version: VersionView, endpoint: str, *, attended: bool, break_glass: str) -> None:
+    from mlconsole.tui.confirm import GLASS
+    from mlconsole.tui.glass import ask_reason
     from mlconsole.tui.rollout_box import ATTENDED, RolloutBox
 
     def said(typed: str | None) -> None:
         if typed == ATTENDED:
-            plan(app, version, endpoint, attended=True)
+            plan(app, version, endpoint, attended=True, break_glass=break_glass)
+            return
+        if typed == GLASS:
+            why = made.refused or f"It would go without the {made.glass}."
+            ask_reason(
+                app,
+                f"break the glass · {endpoint}",
+                [why],
+                lambda reason: plan(app, version, endpoint, attended=attended, break_glass=reason),
+            )
             return
         if typed is None:
             app.say(f"Nothing has happened. {made.command} begins it.")
@@ -76,7 +95,7 @@ def _begun(app: ConsoleApp, one: RolloutView) -> None:
     keys = {name: app.actions_by_id[name].key for name in ("go_back", "pause", "canary")}
     on = "It goes on when you leave" if one.driver or not one.attended else "It needs somebody who stays with it"
     told = f"{keys['go_back']} takes it back, {keys['pause']} holds it, {keys['canary']} shows it."
-    app.say(f"{one.endpoint} {turn(one)}: the rollout has begun. {on}; {told}")
+    app.say(f"{subject_of(one)} {turn(one)}: the rollout has begun. {on}; {told}")
     app.look()
 
 
@@ -86,9 +105,9 @@ def _begun(app: ConsoleApp, one: RolloutView) -> None:
 def pause(app: ConsoleApp, one: RolloutView) -> None:
     """Hold it where it is, or let it go on: neither moves any traffic by itself, so it is done at once."""
     if "resume" in one.controls:
-        _control(app, one, "resume", "", f"{one.endpoint} goes on from {stage_name(one)}: its guards have to pass first.")
+        _control(app, one, "resume", "", f"{subject_of(one)} goes on from {stage_name(one)}: its guards have to pass first.")
     else:
-        _control(app, one, "pause", "", f"{one.endpoint} is held at {stage_name(one)}. Guards go on and may still take it back.")
+        _control(app, one, "pause", "", f"{subject_of(one)} is held at {stage_name(one)}. Guards go on and may still take it back.")
 
 
 def next_stage(app: ConsoleApp, one: RolloutView) -> None:
@@ -143,20 +162,26 @@ def revert(app: ConsoleApp, one: RolloutView) -> None:
     rows = [
         ("now", f"{turn(one, ' → ')} at {stage_name(one)}, {one.state}"),
         ("then", back_told(one)),
-        ("does", f"ends the rollout; {one.variant} gets no request any more, which is looked at before it counts as done"),
+        ("does", _ends(one)),
     ]
     command = f"mlconsole rollout revert {one.endpoint} --env {one.environment}"
     box = ControlBox(
-        f"go back · {one.endpoint}", rows, app.signs, confirm=None, yes="y go back", environment=one.environment, command=command
+        f"go back · {subject_of(one)}", rows, app.signs, confirm=None, yes="y go back", environment=one.environment, command=command
     )
 
     def said(typed: str | None) -> None:
         if typed is None:
             app.say("Nothing has happened. The rollout goes on.")
         else:
-            _control(app, one, "revert", "", f"{one.endpoint} goes back {back_told(one)}.")
+            _control(app, one, "revert", "", f"{subject_of(one)} goes back {back_told(one)}.")
 
     app.push_screen(box, said)
+
+
+def _ends(one: RolloutView) -> str:
+    if document_of(one.endpoint) is not None:
+        return "ends the rollout; only what this version changed goes back, and what others changed since stays"
+    return f"ends the rollout; {one.variant} gets no request any more, which is looked at before it counts as done"
 
 
 def _with_reason(app: ConsoleApp, one: RolloutView, control: str, label: str, then: str) -> None:
@@ -172,7 +197,7 @@ def _with_reason(app: ConsoleApp, one: RolloutView, control: str, label: str, th
         rows.append(("why", reason))
 
         def do() -> None:
-            _control(app, one, control, reason, f"{one.endpoint}: {label} is asked for; whoever drives it does it next.")
+            _control(app, one, control, reason, f"{subject_of(one)}: {label} is asked for; whoever drives it does it next.")
 
         import shlex
 
@@ -180,15 +205,17 @@ def _with_reason(app: ConsoleApp, one: RolloutView, control: str, label: str, th
         _confirmed(app, one, label, rows, f"y {label}", command, do)
 
     check = lambda text: "" if text else "Without a reason it does not go on."  # noqa: E731
-    app.push_screen(Ask(f"{label}: {one.endpoint}", said, check=check), typed)
+    app.push_screen(Ask(f"{label}: {subject_of(one)}", said, check=check), typed)
 
 
 def _confirmed(app: ConsoleApp, one: RolloutView, label: str, rows: list[tuple[str, str]], yes: str, command: str, do: Any) -> None:
     """Shown first, as all that goes forward; in production the endpoint's name is typed."""
     from mlconsole.tui.rollout_box import ControlBox
 
-    confirm = one.endpoint if app.environment.production else None
-    box = ControlBox(f"{label} · {one.endpoint}", rows, app.signs, confirm=confirm, yes=yes, environment=one.environment, command=command)
+    confirm = (document_of(one.endpoint) or one.endpoint) if app.environment.production else None
+    box = ControlBox(
+        f"{label} · {subject_of(one)}", rows, app.signs, confirm=confirm, yes=yes, environment=one.environment, command=command
+    )
 
     def said(typed: str | None) -> None:
         if typed is None:
@@ -205,7 +232,7 @@ def _control(app: ConsoleApp, one: RolloutView, control: str, reason: str, told:
 
         return rolling.control(session, one.id, control, reason)
 
-    app.ask(f"{one.endpoint}: {control}", call, lambda _: _told(app, told))
+    app.ask(f"{subject_of(one)}: {control}", call, lambda _: _told(app, told))
 
 
 def _told(app: ConsoleApp, text: str) -> None:
@@ -262,4 +289,4 @@ def control_why_off(action: str, name: str, snapshot: Snapshot | None, key: str,
 
 def back_why_off(one: RolloutView) -> str:
     """Why a rollout can't be taken back just now; empty when it can."""
-    return "" if "revert" in one.controls else f"u is off: {one.endpoint} is {one.state} already; it ends by itself."
+    return "" if "revert" in one.controls else f"u is off: {subject_of(one)} is {one.state} already; it ends by itself."

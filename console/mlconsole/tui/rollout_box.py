@@ -7,8 +7,10 @@ from typing import Protocol
 
 from textual import events
 
+from mlconsole.core.documents import target_told
 from mlconsole.tui.confirm import ConfirmBox
 from mlconsole.tui.pane import Line, line
+from mlconsole.tui.plan_box import glass_told
 from mlconsole.tui.rollout_words import folded
 from mlconsole.tui.signs import BOLD, DIM, RED, YELLOW, Signs
 
@@ -44,6 +46,10 @@ class PlannedRollout(Protocol):
     def refused(self) -> str:
         """Why it can't begin; empty when it can."""
 
+    @property
+    def glass(self) -> str:
+        """What a reason would overrule, or skip; empty: nothing."""
+
 
 _ROWS = (("now", ""), ("then", BOLD), ("path", ""), ("ends", ""), ("back", ""), ("alone", ""), ("watch", ""), ("guards", ""))
 
@@ -54,13 +60,13 @@ class RolloutBox(ConfirmBox):
     command_told = "the command that begins this rollout"
 
     def __init__(self, plan: PlannedRollout, signs: Signs, *, attended: bool = False) -> None:
-        super().__init__(signs, confirm=None if plan.refused else plan.confirm, yes="y start it")
+        super().__init__(signs, confirm=None if plan.refused else plan.confirm, yes="y start it", glass=plan.glass)
         self.plan = plan
         self._may_attend = bool(plan.refused) and "--attended" in plan.refused and not attended
 
     def heading(self, width: int) -> tuple[Line, str]:
         """Which rollout, as far as there is room, and that nothing has happened."""
-        label = f"rollout {self.plan.endpoint}"
+        label = f"rollout {target_told(self.plan.endpoint)}"
         hint = "nothing has happened yet" if width >= len(label) + 30 else "nothing done yet"
         if width >= len(label) + len(self.plan.id) + len(self.plan.environment) + 40:
             label = f"plan {self.plan.id} · {label} · {self.plan.environment}"
@@ -74,13 +80,19 @@ class RolloutBox(ConfirmBox):
             lines += _row(name, text, width, style) if text else []
         for text in (*getattr(self.plan, "findings", ()), *getattr(self.plan, "notes", ())):
             lines += _row("", f"{self._signs.look} {text}", width, YELLOW)
+        if self.glass and not self.plan.refused:
+            lines += _row("glass", glass_told(self.glass, typed=self.confirm is not None), width, DIM)
         lines += _row("same as", self.plan.command, width, DIM) if self.plan.command else []
         lines.append(line(""))
         if self.plan.refused:
             lines += folded(f"{self._signs.failing} {self.plan.refused}", width, style=RED)
         elif self.confirm is not None:
-            lines += folded(f"This changes {self.plan.environment}. Type {self.confirm} to start it.", width, style=BOLD)
+            lines += folded(self.question(), width, style=BOLD)
         return lines
+
+    def question(self) -> str:
+        """What is asked before a name is typed."""
+        return f"This changes {self.plan.environment}. Type {self.confirm} to start it."
 
     def command(self) -> str:
         """The command that begins it."""
@@ -102,8 +114,9 @@ class RolloutBox(ConfirmBox):
 
     def _answers(self, said: str = "") -> None:
         if self.plan.refused and not said:
-            stays = " a: you stay with it, plan again." if self._may_attend else ""
-            said = f"Start is off.{stays} esc leaves."
+            more = " a: you stay with it, plan again." if self._may_attend else ""
+            more += " b: break the glass, for a reason." if self.glass else ""
+            said = f"Start is off.{more} esc leaves."
         super()._answers(said)
 
 
@@ -125,7 +138,7 @@ class ControlBox(ConfirmBox):
         lines = []
         for name, text in self._rows:
             lines += _row(name, text, width, BOLD if name == "then" else YELLOW if not name else "")
-        lines += _row("same as", self._command, width, DIM)
+        lines += _row("same as", self._command, width, DIM) if self._command else []
         lines.append(line(""))
         if self.confirm is not None:
             lines += folded(f"This changes {self._environment}. Type {self.confirm} to do it.", width, style=BOLD)

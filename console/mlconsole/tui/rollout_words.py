@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from mlconsole.core.documents import document_of, target_told
 from mlconsole.core.text import duration
 from mlconsole.engine.views import EndpointView, GuardView, RolloutView, Snapshot, StageView
 from mlconsole.tui.figures import clock, count, moment
@@ -16,6 +17,8 @@ OPEN = ("inconclusive", "no_data", "error")
 """Verdicts that hold: neither a pass nor a fail."""
 
 _TIME, _HARD = re.compile(r"\d+ (?:ms|s|min|h \d\d|d)\b"), "\N{NO-BREAK SPACE}"
+
+_VERSION = re.compile(r"[^0-9]")
 
 _LONG = 600.0
 """Seconds from which on waiting for evidence is told to a person who is on another screen."""
@@ -56,6 +59,16 @@ def ended_of(snapshot: Snapshot, endpoint: str) -> tuple[RolloutView, ...]:
 def value_of(slice_name: str) -> str:
     """`de` of `language=de`; `all` of all together."""
     return slice_name.partition("=")[2] or slice_name or "all"
+
+
+def subject_of(one: RolloutView) -> str:
+    """Whose rollout it is: the endpoint, or `config models`."""
+    return target_told(one.endpoint)
+
+
+def version_of(one: RolloutView) -> str:
+    """The number of the version that a config document's rollout publishes."""
+    return _VERSION.sub("", one.variant) or one.variant
 
 
 def stable_of(one: RolloutView) -> str:
@@ -132,7 +145,11 @@ def state_word(one: RolloutView) -> str:
 def row_two(one: RolloutView, now: datetime, signs: Signs, brief: int = 0) -> str:
     """The rollout for row 2; the more `brief`, the fewer words."""
     if one.state == "going back":
-        return f"{signs.back} {one.endpoint} going back"
+        return f"{signs.back} {subject_of(one)} going back"
+    if document_of(one.endpoint) is not None:
+        name = subject_of(one) if brief < 2 else "config"
+        waits = f", {wait_told(one, now)}" if brief == 0 else ""
+        return f"{signs.changing} {name} {version_of(one)} at {stage_name(one)} of clients{waits}"
     place = f", stage {min(one.stage + 1, len(one.stages))}/{len(one.stages)}" if brief < 2 and one.stages else ""
     what = f" {turn(one)}" if brief == 0 else ""
     return f"{signs.changing} {one.endpoint}{what} {stage_name(one)}{place}, {wait_told(one, now)}"
@@ -141,15 +158,15 @@ def row_two(one: RolloutView, now: datetime, signs: Signs, brief: int = 0) -> st
 def last_words(one: RolloutView, now: datetime, *, watched: bool) -> str:
     """What the shell is told when a person leaves; `watched`: a guardian is there, which takes it up where nobody drives it just now."""
     if not one.driver and not watched:
-        goes = f"nobody drives {one.endpoint} {turn(one)} just now: it stays at {stage_name(one)}"
+        goes = f"nobody drives {subject_of(one)} {turn(one)} just now: it stays at {stage_name(one)}"
         return f"{goes} (mlconsole guardian start; mlconsole rollout status {one.endpoint})"
     if one.state == "going back":
-        return f"goes on without you: {one.endpoint} goes back to {stable_of(one)} (mlconsole rollout status {one.endpoint})"
+        return f"goes on without you: {subject_of(one)} goes back to {stable_of(one)} (mlconsole rollout status {one.endpoint})"
     stage = stage_of(one)
     ends = stage.ends if stage is not None else None
     look = "" if one.state == "paused" else f", next look {moment(ends, now)}" if ends is not None and ends > now else ", next look at once"
     paused = ", paused" if one.state == "paused" else ""
-    return f"goes on without you: {one.endpoint} {turn(one)}{paused}{look} (mlconsole rollout status {one.endpoint})"
+    return f"goes on without you: {subject_of(one)} {turn(one)}{paused}{look} (mlconsole rollout status {one.endpoint})"
 
 
 # What needs a person.
@@ -159,7 +176,7 @@ def holds_for(one: RolloutView, now: datetime) -> str:
     """Why a person may want to look at a rollout that goes on: evidence that takes long or does not come at all, what can't be asked, a
     dry run that would go back, a deadline; empty while it just takes its time.
     """
-    name, at = one.endpoint, stage_name(one)
+    name, at = subject_of(one), stage_name(one)
     if one.state == "paused":
         return f"{name} is paused at {at}{f': {one.why}' if one.why else ''}"
     if one.state not in ("waiting", "baking"):
@@ -237,6 +254,8 @@ def started_line(one: RolloutView, now: datetime) -> Line:
     if one.stops_old:
         parts.append(f"then {stable_of(one)} stops")
     spans: list[Span] = [(" · ".join(parts), "")]
+    if one.skipped_gates:
+        spans.append((f" · skipped: {', '.join(one.skipped_gates)}", YELLOW))
     if not one.driver:
         spans.append((" · nobody drives it just now", YELLOW))
     elif one.attended:

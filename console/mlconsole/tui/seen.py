@@ -60,7 +60,7 @@ class Away:
     """
 
     def __init__(self, seen: Seen, environment: str, who: str) -> None:
-        self._seen, self._environment, self._who = seen, environment, who
+        self._seen, self._environment, self.who = seen, environment, who
         # Who never looked has not been away: it begins now.
         self.read = self._written = seen.until(environment)
         self.unseen: set[str] = set()
@@ -93,7 +93,7 @@ class Away:
 
     def _is_new(self, one: Happening, read: datetime) -> bool:
         # What is outside is no event with a time: it is still so, and stands on top until somebody chooses.
-        return one.outside is None and one.who != self._who and max(one.at, one.over or one.at) > read
+        return one.outside is None and not one.is_by(self.who) and max(one.at, one.over or one.at) > read
 
     def _remember(self) -> None:
         if self.read is not None:

@@ -12,6 +12,7 @@ from textual.containers import Container
 from textual.widgets import Input
 
 from mlconsole.core.errors import MLConsoleError
+from mlconsole.core.freezes import frozen
 from mlconsole.engine.views import Snapshot
 from mlconsole.tui import attention, frame
 from mlconsole.tui.actions import Action, Group
@@ -189,7 +190,9 @@ class Shell(App[None]):
         screen = self.screen_stack[0]
         now, width, snapshot = self.now(), self.size.width, self.snapshot
         production = self.environment.production
-        left, right = frame.where(snapshot, self.environment.name, production, self.workspace.name, now, width)
+        window = frozen(self.environment.freezes, now)
+        until = window.end if window is not None else None
+        left, right = frame.where(snapshot, self.environment.name, production, self.workspace.name, now, width, until)
         screen.query_one("#where", Bar).show(left, right)
         told, over = frame.world(snapshot, now, self.signs, width)
         screen.query_one("#world", Bar).show(told, (), over)
@@ -209,7 +212,7 @@ class Shell(App[None]):
         """The row of keys: what works here, dim where it is off."""
         if not self._views or not self._stands:
             return
-        shown = [(self.actions_by_id[name], bool(self.why_off(name))) for name in self.view.shown_actions()]
+        shown = [(self.view.named(self.actions_by_id[name]), bool(self.why_off(name))) for name in self.view.row_actions()]
         shown.append((self.actions_by_id["help"], False))
         order = {Group.LOOK: 0, Group.DRAFT: 0, Group.BACK: 1, Group.FORWARD: 2}
         shown.sort(key=lambda pair: order[pair[0].group])

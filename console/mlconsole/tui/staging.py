@@ -301,12 +301,12 @@ class StagingView(RollingView):
             return
         name = endpoint.name
 
-        def call(session: Session) -> Any:
+        def call(session: Session, break_glass: str = "") -> Any:
             from mlconsole.engine.staging import plan_staged
 
-            return plan_staged(session, name, draft.traffic, made_from=draft.release)
+            return plan_staged(session, name, draft.traffic, made_from=draft.release, break_glass=break_glass)
 
-        self.ui.plan(f"planning the traffic of {name}", call)
+        self.ui.plan(f"planning the traffic of {name}", call, glass=call)
 
 
 def can_move(live: Traffic) -> bool:

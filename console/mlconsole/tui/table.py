@@ -51,6 +51,9 @@ class Row:
 class LiveTable(Pane):
     """Rows under column heads. It keeps its cursor on the same key while rows come, go and change places."""
 
+    _spare = 1
+    """Columns that its cells leave free, the two blanks after the last of them counted as its own."""
+
     def __init__(
         self,
         columns: Sequence[Column],
@@ -238,7 +241,7 @@ class LiveTable(Pane):
         for column in self._columns:
             longest = max(self._longest[column.key], seen[column.key])
             wanted[column.key] = min(column.most, max(column.least, len(column.title), longest, least.get(column.key, 0)))
-        room = self.inner_width - 1
+        room = self.inner_width - self._spare
         growing = next((column for column in self._columns if column.grows), None)
         # What does not fit: first the column that grows gives way, down to a readable rest; then columns go, the least important first.
         if growing is not None and _total(wanted) > room:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from textual.containers import Vertical
 from textual.widget import Widget
 
 from mlconsole.engine.views import AlarmView, EndpointView, Snapshot
+from mlconsole.tui.actions import Action
 from mlconsole.tui.pane import Line, Pane
 from mlconsole.tui.signs import Signs
 from mlconsole.tui.table import LiveTable
@@ -30,6 +32,8 @@ class View(Vertical):
     """The ids of the actions that work here, in the order in which the row of keys shows them. Each has a method `act_<id>`."""
     help_text: ClassVar[str] = ""
     """What this screen is for, for `?`."""
+    words: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    """Actions that do here what their own words do not say: label, help."""
 
     DEFAULT_CSS = """
     View { height: 1fr; }
@@ -64,9 +68,18 @@ class View(Vertical):
         """Why a key of this screen does nothing just now, in one sentence; empty when it works."""
         return ""
 
+    def named(self, action: Action) -> Action:
+        """An action in the words of this screen."""
+        label, told = self.words.get(action.id, (action.label, action.help))
+        return action if label == action.label and told == action.help else replace(action, label=label, help=told)
+
     def shown_actions(self) -> tuple[str, ...]:
         """Those of its actions that stand in the row of keys and in `x` just now; the others say why they are off when they are pressed."""
         return self.actions
+
+    def row_actions(self) -> tuple[str, ...]:
+        """Those of them that the row of keys shows; the others are found by `x`."""
+        return self.shown_actions()
 
     def shown(self, snapshot: Snapshot) -> str:
         """What is shown, for the right of row 3."""

@@ -1,4 +1,4 @@
-"""Activity: what was changed, by whom, how it went, step by step; the way back to any of it; what happened while one was away."""
+"""Activity: what was changed, by whom, who approved it, step by step; the way back to any of it; what happened while one was away."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
+from mlconsole.core.documents import document_of, target_told
 from mlconsole.core.errors import MLConsoleError
 from mlconsole.engine.views import OperationView, Snapshot, StepView
+from mlconsole.tui import request_words
 from mlconsole.tui.dialogs import TextBox
 from mlconsole.tui.pane import Line, Pane, line
 from mlconsole.tui.screens import changes as told
@@ -139,14 +141,14 @@ class ActivityView(View):
         self.ui.subject = one.endpoint
         narrow = self.has_class("-narrow")
         width = detail.inner_width
-        title = "your choice" if one.outside is not None else "way back"
+        title = "your choice" if one.outside is not None else "way back" if one.request is None else "a colleague's word"
         back.head(title)
         back.show(told.way_back_lines(one, snapshot, back.inner_width, self.signs), dimmed=bool(snapshot.blind))
         told_by = told.from_where(one) + (f' · "{one.reason}"' if one.reason else "")
         lines = self._evidence(one, width)
         if narrow:
             lines = [*lines, line(""), *wrapped(told_by, width, DIM)]
-        detail.head(self._title(one), "v raw" if one.change else "")
+        detail.head(self._title(one), "v raw" if one.change else "enter reads it" if one.request else "")
         detail.show(lines)
         tail.head(title if narrow else "who, from where")
         tail.show(
@@ -157,7 +159,9 @@ class ActivityView(View):
         if one.outside is not None:
             return f"{one.endpoint} · " + ("not ours" if one.outside.release is None else "changed outside")
         if one.change is not None:
-            return f"{one.endpoint} {one.change.now} → {one.change.then} · {one.change.kind} {one.change.id}"
+            return f"{target_told(one.endpoint)} {one.change.now} → {one.change.then} · {one.change.kind} {one.change.id}"
+        if one.request is not None:
+            return f"request {one.request.number} · {one.request.summary} · plan {one.request.plan}"
         return f"{told.what(one)} · #{one.release}"
 
     def _evidence(self, one: Happening, width: int) -> list[Line]:
@@ -165,6 +169,9 @@ class ActivityView(View):
             return told.outside_lines(one.outside, width, self.signs)
         if one.adopted is not None:
             return told.adopted_lines(one.adopted, width)
+        if one.request is not None:
+            said = request_words.said_lines(one.request, self.ui.now(), width)
+            return [*said, line(""), *request_words.effect_lines(one.request, width)]
         assert one.change is not None
         steps = self._steps_of(one)
         if isinstance(steps, MLConsoleError):
@@ -214,7 +221,8 @@ class ActivityView(View):
     # What happened while one was away.
 
     def _mark_unseen(self, every: Sequence[Happening], snapshot: Snapshot) -> None:
-        if self._away is None:
+        # The last known state may be another person's, who looked last: whose place it is, only the first one of our own tells.
+        if self._away is None or self._away.who != snapshot.who:
             seen = Seen(self.ui.workspace.root / ".mlconsole", snapshot.who, writes=not (self.ui.read_only or snapshot.status.read_only))
             self._away = Away(seen, self.ui.environment.name, snapshot.who)
         there = self.ui.now() - self.ui.touched < _THERE and self.ui.asleep < _THERE
@@ -253,10 +261,11 @@ class ActivityView(View):
             return told.back_of(one, snapshot, self.signs)[0]
         endpoint = snapshot.endpoint(one.endpoint)
         if action in ("keep", "logs") and endpoint is None:
-            return f"Off: {one.endpoint} does not exist any more."
+            document = document_of(one.endpoint)
+            return f"Off: {one.endpoint} does not exist any more." if document is None else f"Off: 4 Config is where config {document} is."
         if action == "keep" and endpoint is not None:
             return endpoint_why_off("keep", endpoint)
-        if action == "raw" and one.change is None:
+        if action == "raw" and one.change is None and one.request is None:
             return "v is off: no change of ours made this, so the journal has nothing of it."
         return ""
 
@@ -277,13 +286,16 @@ class ActivityView(View):
     # Moving, reading.
 
     def open_subject(self, name: str) -> None:
-        """Put the cursor on what was changed outside, else on the newest change of that endpoint."""
+        """Put the cursor on what was changed outside, else on the newest change of that endpoint; or on that row (`request 12`)."""
         self._wanted = name
         if self._happened:
             self._go_to_subject(self.query_one("#main", LiveTable))
 
     def _go_to_subject(self, table: LiveTable) -> None:
         wanted, self._wanted = self._wanted, ""
+        if wanted in self._happened:
+            table.go_to(wanted)
+            return
         here = self._happened.get(table.cursor.key) if table.cursor else None
         outside = f"outside {wanted}" in self._happened
         if here is None or here.endpoint != wanted or (outside and here.outside is None):
@@ -303,16 +315,25 @@ class ActivityView(View):
         self.act_enter()
 
     def act_enter(self) -> None:
-        """All of it as text."""
+        """All of it as text; a request with `y` and `n` for who may say a word to it."""
+        from mlconsole.tui.approving import open_request
+
+        one = self.chosen()
+        if one is not None and one.request is not None:
+            open_request(self.ui, one.request.number)
+            return
         text, _ = self.copied()
         if text:
             self.ui.push_screen(TextBox(self.ui.subject, [line(each) for each in text.splitlines()]))
 
     def act_raw(self) -> None:
-        """Everything that the journal has of the change."""
+        """Everything that the journal has of the change, or that is known of a request."""
         from mlconsole.engine.history import change as look
+        from mlconsole.tui.deploying import show_raw
 
         one = self.chosen()
+        if one is not None and one.request is not None:
+            show_raw(self.ui, one.request, told.request_key(one.request.number))
         if one is None or one.change is None:
             return
         name = one.change.id
@@ -344,7 +365,7 @@ class ActivityView(View):
             return "", ""
         known = self._steps.get(one.change.id) if one.change else None
         steps = known[1] if known and not isinstance(known[1], MLConsoleError) else None
-        return told.report(one, steps, self.ui.environment.name, self.signs), f"the report of {told.what(one)}"
+        return told.report(one, steps, self.ui.environment.name, self.signs, self.ui.now()), f"the report of {told.what(one)}"
 
     def phone_lines(self, snapshot: Snapshot) -> list[Line]:
         """A few rows around the cursor; then the one under it: what came of it, the way back, its steps."""

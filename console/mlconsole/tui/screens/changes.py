@@ -1,4 +1,4 @@
-"""What happened, told: a change, an adoption, or something that was changed outside, as a row, as lines, and as a report to paste."""
+"""What happened, told: a change, an adoption, a request for approval, or something that was changed outside; as a row, lines, a report."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from datetime import datetime
 
 from rich.cells import cell_len
 
+from mlconsole.core.documents import document_of, target_told
 from mlconsole.core.text import duration
 from mlconsole.core.traffic import percent
-from mlconsole.engine.views import EndpointView, OperationView, Origin, ReleaseView, Snapshot, State, StepView
+from mlconsole.engine.documentviews import DocumentView
+from mlconsole.engine.views import ApprovalView, EndpointView, OperationView, Origin, ReleaseView, Snapshot, State, StepView
+from mlconsole.tui import request_words
 from mlconsole.tui.pane import Line, Span, fitted, line
 from mlconsole.tui.screens.endpoints import endpoint_why_off, share_text, wrapped
 from mlconsole.tui.signs import BOLD, CYAN, DIM, GREEN, MAGENTA, RED, YELLOW, Signs
@@ -23,7 +26,7 @@ ADOPTED = ("as found", "kept")
 
 @dataclass(frozen=True)
 class Happening:
-    """One line of the history; exactly one of the three is set."""
+    """One line of the history; exactly one of the four is set."""
 
     key: str
     at: datetime
@@ -31,17 +34,22 @@ class Happening:
     change: OperationView | None = None
     adopted: ReleaseView | None = None
     outside: EndpointView | None = None
+    request: ApprovalView | None = None
 
     @property
     def who(self) -> str:
         """`anna@bastion-1`; `outside` where nobody of us was it."""
         one = self.change or self.adopted
-        return one.who if one else "outside"
+        return one.who if one else self.request.author if self.request else "outside"
+
+    def is_by(self, who: str) -> bool:
+        """Whether that person did what happened last: of a request whoever said the last word to it."""
+        return self.request.last[1] == who.partition("@")[0] if self.request else self.who == who
 
     @property
     def over(self) -> datetime | None:
         """When it came to its end, so far as it has one."""
-        return self.change.ended if self.change else self.at
+        return self.change.ended if self.change else self.request.last[0] if self.request else self.at
 
     @property
     def release(self) -> int | None:
@@ -51,12 +59,15 @@ class Happening:
     @property
     def content(self) -> str:
         """What was to be live by it."""
+        if self.request is not None:
+            return self.request.summary
         return self.change.then if self.change else self.adopted.content if self.adopted else ""
 
     @property
     def reason(self) -> str:
         """Why, in the words of who did it."""
-        return self.change.reason if self.change else self.adopted.reason if self.adopted else ""
+        one = self.change or self.adopted or self.request
+        return one.reason if one else ""
 
     @property
     def running(self) -> bool:
@@ -65,7 +76,9 @@ class Happening:
 
     @property
     def is_fault(self) -> bool:
-        """Something that a person may want to look at: it went back, nobody drives it, or nobody of us did it."""
+        """What a person may want to look at: it went back, nobody drives it, nobody of us did it; a word is missing, or was no."""
+        if self.request is not None:
+            return self.request.state in ("waiting", "rejected", "lapsed")
         return self.outside is not None or (self.change is not None and (self.change.interrupted or self.change.state == "went back"))
 
 
@@ -73,9 +86,15 @@ def happenings(snapshot: Snapshot) -> list[Happening]:
     """Everything that happened, newest first; what was changed outside stands above it: it is still so."""
     found = [Happening(f"change {one.id}", one.started, one.endpoint, change=one) for one in snapshot.changes]
     found += [Happening(f"release {one.name}", one.created, one.endpoint, adopted=one) for one in snapshot.releases if one.kind in ADOPTED]
+    found += [Happening(request_key(one.number), one.asked, one.endpoint, request=one) for one in snapshot.approvals]
     found.sort(key=lambda one: one.at, reverse=True)
     outside = [one for one in snapshot.status.endpoints if is_outside(one)]
     return [Happening(f"outside {one.name}", snapshot.status.at, one.name, outside=one) for one in outside] + found
+
+
+def request_key(number: int) -> str:
+    """The row of a request."""
+    return f"request {number}"
 
 
 def is_outside(endpoint: EndpointView) -> bool:
@@ -120,11 +139,16 @@ def when(time: datetime, now: datetime) -> str:
 
 
 def what(one: Happening) -> str:
-    """The endpoint, from what to what."""
+    """The endpoint or the document, from what to what."""
+    name = target_told(one.endpoint)
+    if one.change is not None and document_of(one.endpoint) is not None:
+        return f"{name} {one.change.now.removeprefix('config ')} → {one.change.then.removeprefix('config ')}"
     if one.change is not None:
         return f"{one.endpoint} {turned(one.change.now, 'deleted' if one.change.kind == 'delete' else one.change.then)}"
     if one.adopted is not None:
-        return f"{one.endpoint} {one.adopted.kind}: {short(one.adopted.content)}"
+        return f"{name} {one.adopted.kind}: {short(one.adopted.content)}"
+    if one.request is not None:
+        return f"request {one.request.number}: {one.request.summary}"
     endpoint = one.outside
     if endpoint is None or endpoint.release is None:
         return f"{one.endpoint} is there, and nobody here made it"
@@ -143,6 +167,8 @@ def result(one: Happening, signs: Signs) -> Span:
     """How it went, the one coloured column."""
     if one.outside is not None:
         return ("≠ not ours" if one.outside.release is None else "≠ out of sync", MAGENTA)
+    if one.request is not None:
+        return request_words.result(one.request, signs)
     change = one.change
     if change is None:
         return f"{signs.ok} #{one.release}", GREEN
@@ -213,6 +239,8 @@ def _cells(texts: Sequence[str], widths: Sequence[int], signs: Signs) -> str:
 def change_lines(change: OperationView, steps: Sequence[StepView] | None, signs: Signs, width: int) -> list[Line]:
     """The evidence of a change: its steps, and what came of it in words."""
     lines = step_lines(steps, signs, width) if steps is not None else [line(("reading its steps …", DIM))]
+    if change.skipped_gates:
+        lines += [line(""), *wrapped(f"{signs.look} skipped, for a reason: {', '.join(change.skipped_gates)}", width, YELLOW)]
     if change.problem:
         lines += [line(""), *wrapped(f"{signs.failing} {change.problem}", width, RED)]
     if change.interrupted:
@@ -260,6 +288,8 @@ def outside_lines(endpoint: EndpointView, width: int, signs: Signs) -> list[Line
 
 def from_where(one: Happening) -> str:
     """Who it was, and from where, so far as anybody can know."""
+    if one.request is not None:
+        return one.request.author
     known = one.change or one.adopted
     if known is None:
         return "somebody else: the backend does not say who"
@@ -275,10 +305,13 @@ def _person(origin: Origin) -> str:
     return f"{origin.user}{uid} {way}"
 
 
-def report(one: Happening, steps: Sequence[StepView] | None, environment: str, signs: Signs) -> str:
+def report(one: Happening, steps: Sequence[StepView] | None, environment: str, signs: Signs, now: datetime) -> str:
     """The same as plain text, for a chat or an incident."""
-    turn = f"{one.change.now} → {one.change.then}" if one.change else what(one).removeprefix(one.endpoint).strip()
-    texts = [f"{one.endpoint} ({environment}): {turn}   {result(one, signs)[0]}"]
+    if one.request is not None:
+        head = f"request {one.request.number} ({environment}): {one.request.summary}   {result(one, signs)[0]}"
+        return "\n".join([head, *request_words.report(one.request, now)])
+    turn = f"{one.change.now} → {one.change.then}" if one.change else what(one).removeprefix(target_told(one.endpoint)).strip()
+    texts = [f"{target_told(one.endpoint)} ({environment}): {turn}   {result(one, signs)[0]}"]
     if one.change is not None:
         change = one.change
         ended = f" – {change.ended:%H:%M:%S}" if change.ended else ""
@@ -296,7 +329,9 @@ def report(one: Happening, steps: Sequence[StepView] | None, environment: str, s
 
 def back_of(one: Happening, snapshot: Snapshot, signs: Signs) -> tuple[str, int | None]:
     """Why there is no way back from here (empty: there is one), and to which release it leads (None: as the endpoint itself says)."""
-    endpoint, name = snapshot.endpoint(one.endpoint), one.endpoint
+    endpoint, name = snapshot.endpoint(one.endpoint), target_told(one.endpoint)
+    if one.request is not None:
+        return "u is off: a request changes nothing. u is on the row of the change that came of it.", None
     if one.outside is not None:
         return endpoint_why_off("go_back", one.outside), None
     if one.running:
@@ -307,6 +342,9 @@ def back_of(one: Happening, snapshot: Snapshot, signs: Signs) -> tuple[str, int 
         return f"u is off: #{one.release} never came to stand; there is nothing to go back to here. Choose a row with {signs.ok}.", None
     if one.content in ("nothing", "deleted"):
         return f"u is off: #{one.release} deleted {name}. On an older row u brings that state back.", None
+    document = _document(one, snapshot)
+    if document is not None and document.release == one.release:
+        return "" if document.way_back else f"u is off: nothing to go back to, #{one.release} is the first of {name}.", None
     if endpoint is None or one.release != endpoint.release:
         return "", one.release
     if is_outside(endpoint):
@@ -318,8 +356,16 @@ def back_of(one: Happening, snapshot: Snapshot, signs: Signs) -> tuple[str, int 
     return "", None
 
 
+def _document(one: Happening, snapshot: Snapshot) -> DocumentView | None:
+    """The config document that it is about."""
+    name = document_of(one.endpoint)
+    return next((each for each in snapshot.documents if each.name == name), None) if name is not None else None
+
+
 def way_back_lines(one: Happening, snapshot: Snapshot, width: int, signs: Signs) -> list[Line]:
-    """What `u` would do, and what it would leave alone."""
+    """What `u` would do, and what it would leave alone; of a request what it waits for."""
+    if one.request is not None:
+        return request_words.state_lines(one.request, width, "enter")
     if snapshot.blind:
         return wrapped(f"off: {snapshot.blind}", width, "")
     endpoint = snapshot.endpoint(one.endpoint)
@@ -335,9 +381,13 @@ def way_back_lines(one: Happening, snapshot: Snapshot, width: int, signs: Signs)
         if is_outside(endpoint):
             return _key("u", f"puts #{one.release} back; somebody changed {one.endpoint} outside", width)
         return _key("u", endpoint.way_back, width) + wrapped(f"#{one.release} is what is live now", width, DIM)
-    live = f"live is #{endpoint.release} ({endpoint.content})" if endpoint and endpoint.release else f"{one.endpoint} is deleted now"
+    document, name = _document(one, snapshot), target_told(one.endpoint)
+    if document is not None and to is None:
+        return _key("u", document.way_back, width) + wrapped(f"#{one.release} is what is live now", width, DIM)
+    live = f"live is #{endpoint.release} ({endpoint.content})" if endpoint and endpoint.release else f"{name} is deleted now"
+    live = f"live is {document.version}" if document is not None else live
     lines = _key("u", f"makes #{to} live again, as a new release: {one.content}", width)
-    return lines + wrapped(f"Only {one.endpoint} is touched; {live}.", width, DIM)
+    return lines + wrapped(f"Only {name} is touched; {live}.", width, DIM)
 
 
 def _key(key: str, text: str, width: int) -> list[Line]:

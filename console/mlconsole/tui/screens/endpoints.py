@@ -383,7 +383,9 @@ def change_line(change: Any, signs: Any) -> Line:
     state = "interrupted" if change.interrupted else change.state
     told: Span = result.get(state, (f"~ {state}", CYAN))
     when = change.started.astimezone().strftime("%d %b %H:%M")
-    return line((f"{when}  ", DIM), f"{change.kind:<8} {signs.plain(change.then)}  ", told, (f"  {change.who}", DIM), f"  {change.reason}")
+    skipped = f"  {signs.look} skipped {', '.join(change.skipped_gates)}" if change.skipped_gates else ""
+    what = f"{change.kind:<8} {signs.plain(change.then)}  "
+    return line((f"{when}  ", DIM), what, told, (skipped, YELLOW), (f"  {change.who}", DIM), f"  {change.reason}")
 
 
 def share_text(share: int | None) -> str:
