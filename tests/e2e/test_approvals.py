@@ -126,3 +126,54 @@ def test_the_whole_way_where_an_author_may(served: Simulated) -> None:
 
 def test_wait_sees_a_rollouts_name_too(served: Simulated) -> None:
     assert "no rollout" in served.refused("wait", "relevance", "--until", "done")
+
+
+# Among the changes.
+
+
+def test_the_history_tells_requests_among_the_changes(asked: Simulated) -> None:
+    asked.run("approvals", "withdraw", "1", "not today")
+    found = asked.json("history", "list")["changes"]
+    assert [one["kind"] for one in found] == ["approval", "deploy", "deploy"]
+    assert set(found[1]) <= set(found[0]), "whoever reads changes finds every key of theirs"
+    assert {type(found[0][key]) for key in ("id", "endpoint", "environment", "state", "now", "then", "who", "reason", "started")} == {str}
+    request = found[0]
+    assert request["id"] == "request 1"
+    assert (request["request"], request["state"], request["release"], request["then"]) == (
+        1,
+        "withdrawn",
+        None,
+        "relevance v3 → v4 in staging",
+    )
+    assert request["who"].startswith(f"{ME}@")
+    assert (request["reason"], request["votes"], request["used"]) == ("fresher", [], None)
+    assert "not today" in request["problem"]
+    assert request["started"] >= found[1]["started"]
+    told = asked.run("history", "list").out.splitlines()
+    assert re.match(
+        rf"request 1 +\d\d \w+ \d\d:\d\d:\d\d +{ME}@\S+ +relevance v3 → v4 in staging: withdrawn by .*: not today +· withdrawn", told[1]
+    )
+    assert asked.json("history", "list", "--limit", "1")["changes"] == [request]
+    assert asked.json("history", "list", "--env", "production")["changes"] == []
+
+
+def test_a_request_is_shown_by_its_number(asked: Simulated) -> None:
+    shown = asked.run("approvals", "show", "1").out
+    for name in ("1", "request 1"):
+        assert asked.run("history", "show", name).out == shown
+    assert asked.json("history", "show", "1")["approval"]["number"] == 1
+    assert "no request 9" in asked.refused("history", "show", "request 9")
+    assert 'no change "9"' in asked.refused("history", "show", "9")
+    assert asked.json("history", "show", "relevance")["approval"] is None
+
+
+def test_a_change_says_who_approved_it(served: Simulated) -> None:
+    served.run("deploy", "relevance@4", "--yes")
+    console = ruled(served, "{author_may: true}")
+    console.refused_plan("traffic", "set", "relevance", "v4=100", "--yes", code=4)
+    console.run("approvals", "approve", "1", "looks fine")
+    change = console.json("traffic", "set", "relevance", "v4=100", "--yes")["operation"]["id"]
+    assert re.search(rf"approved by {ME} \d\d:\d\d: mlconsole approvals show 1$", console.run("history", "show", change).out, re.MULTILINE)
+    assert console.json("history", "show", change)["approval"] == 1
+    told = console.run("history", "list").out
+    assert re.search(rf"^request 1 .*: looks fine +✔ approved by {ME} \d\d:\d\d, used for {change}$", told, re.MULTILINE)

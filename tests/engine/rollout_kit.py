@@ -121,7 +121,7 @@ class World:
     def begin(self, version: str = "4", policy: str = "short", **how: Any) -> Rollout:
         session = self.house.session()
         plan = rolloutplans.plan_rollout(session, NAME, version, policy=policy, **how)
-        return rolling.find(session, rolling.begin(session, plan).id)
+        return rolling.find(session, rolling.begin(session, plan, stays=plan.rollout.attended).id)
 
     def drive(self, *, seconds: float = NEVER, session: Session | None = None) -> Rollout | None:
         """Drive the rollout until it is over, or a happening stops it."""

@@ -47,6 +47,8 @@ class Cause(StrEnum):
     ASKED = "asked"
     INTERRUPTED = "interrupted"
     TIMEOUT = "timeout"
+    GUARD = "guard"
+    """A guard of the rollout whose stage it is failed while it ran, or that rollout's deadline was over."""
 
 
 class Wanted(StrEnum):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlconsole.core.approvals import (
@@ -18,22 +17,26 @@ from mlconsole.core.approvals import (
     effect,
     effect_parts,
     may_vote,
-    missing,
+    needs_told,
     state_of,
     why_not,
 )
+from mlconsole.core.documents import document_of, target_told
 from mlconsole.core.plans import Plan, WayBack
 from mlconsole.core.policies import Policy
 from mlconsole.core.releases import Content, ReleaseKind, describe_content
 from mlconsole.core.text import did_you_mean, duration, neutralise
 from mlconsole.core.wording import clock
 from mlconsole.engine.access import Access, Deed
+from mlconsole.engine.approvalnotices import teller, waits_told
+from mlconsole.engine.views import ApprovalView, VoteView
 from mlconsole.plugin.errors import ApprovalNeeded, NotAllowed, StillRunning, UnknownName, UsageError
 
 if TYPE_CHECKING:
     from mlconsole.engine.rolloutplans import RolloutPlan
     from mlconsole.engine.session import Session
     from mlconsole.registry import Permit
+    from mlconsole.registry.approvals import Tell
     from mlconsole.workspace import Environment
 
 _COVERED = {
@@ -41,6 +44,7 @@ _COVERED = {
     ReleaseKind.TRAFFIC: Covered.TRAFFIC,
     ReleaseKind.REMOVE: Covered.REMOVE,
     ReleaseKind.DELETE: Covered.REMOVE,
+    ReleaseKind.PUBLISH: Covered.PUBLISH,
 }
 """What going back is, is not here: no rule ever forbids it (invariant 8)."""
 
@@ -48,55 +52,15 @@ _UNTOLD = frozenset({"--reason", "--env"})
 """Options that say nothing of what is asked for."""
 
 
-@dataclass(frozen=True)
-class VoteView:
-    """What one colleague said last."""
-
-    who: str
-    say: str
-    text: str
-    at: datetime
-
-
-@dataclass(frozen=True)
-class ApprovalView:
-    """A request for approval, for a face."""
-
-    number: int
-    environment: str
-    endpoint: str
-    plan: str
-    summary: str
-    state: str
-    author: str
-    asked: datetime
-    reason: str
-    needs: str
-    """What is still missing, in words; empty when nothing is, or it is over."""
-    why_not: str
-    """Why whoever looks can't say a word to it; empty: they may."""
-    votes: tuple[VoteView, ...]
-    checklist: tuple[tuple[str, str], ...]
-    """Question, answer (empty: open)."""
-    parts: tuple[tuple[str, str], ...]
-    """What it would make of the endpoint."""
-    command: str
-    """What does it, once it is approved."""
-    open: bool
-    used: str
-    why: str
-    ended: datetime | None
-
-    @property
-    def unanswered(self) -> tuple[str, ...]:
-        """The questions of the checklist that nobody has answered."""
-        return tuple(question for question, answer in self.checklist if not answer)
-
-
 def covers(session: Session, kind: ReleaseKind) -> bool:
     """Whether a change of that kind has to be approved in this environment."""
     rule = session.environment.approvals
     return rule is not None and _COVERED.get(kind) in rule.covers
+
+
+def _by_stages(plan: RolloutPlan) -> Covered:
+    """What a rollout is to a rule: a config that grows is a publication, as one at once is."""
+    return Covered.ROLLOUT if document_of(plan.endpoint) is None else Covered.PUBLISH
 
 
 def permit(session: Session, plan: Plan) -> Permit | None:
@@ -118,7 +82,7 @@ def permit_rollout(session: Session, plan: RolloutPlan) -> Permit | None:
         ApprovalNeeded: nobody approved it yet; the request for that is there.
     """
     rule = session.environment.approvals
-    if rule is None or Covered.ROLLOUT not in rule.covers:
+    if rule is None or _by_stages(plan) not in rule.covers:
         return None
     return _permit(session, rule, as_plan(plan), plan)
 
@@ -129,7 +93,7 @@ def standing(session: Session, plan: Plan | RolloutPlan) -> str:
     """
     change, policy = (plan, None) if isinstance(plan, Plan) else (as_plan(plan), plan.rollout.policy)
     rule = session.environment.approvals
-    kind = Covered.ROLLOUT if policy is not None else _COVERED.get(change.kind)
+    kind = _COVERED.get(change.kind) if isinstance(plan, Plan) else _by_stages(plan)
     if rule is None or kind not in rule.covers or change.nothing_to_do:
         return ""
     mark = effect(change, policy)
@@ -169,10 +133,11 @@ def as_plan(plan: RolloutPlan) -> Plan:
     )
 
 
-def requests(session: Session, *, open_only: bool = True, limit: int = 50) -> list[ApprovalView]:
-    """Those of this environment, newest first."""
-    found = session.registry.approvals(session.environment.name, open_only=open_only, limit=limit)
-    return [_view(session, one) for one in found]
+def requests(session: Session, endpoint: str | None = None, *, open_only: bool = True, limit: int = 50) -> list[ApprovalView]:
+    """Those of this environment, or of one endpoint in it, newest first."""
+    found = session.registry.approvals(session.environment.name, endpoint, open_only=open_only, limit=limit)
+    votes = session.registry.votes_on([one.number for one in found]) if found else {}
+    return [_view(session, one, votes[one.number]) for one in found]
 
 
 def view(session: Session, number: int) -> ApprovalView:
@@ -208,7 +173,8 @@ def say(session: Session, number: int, what: Say, text: str = "") -> ApprovalVie
     request = _changeable(session, number)
     if what is Say.REJECT and not text.strip():
         raise UsageError("A rejection wants a reason. Nothing was changed.", next=f'mlconsole approvals reject {number} "…"')
-    return _view(session, session.registry.vote(number, session.actor, what, text, _rule(session, request)))
+    rule, tell = _rule(session, request), _teller(session, request)
+    return _view(session, session.registry.vote(number, session.actor, what, text, rule, tell=tell))
 
 
 def check(session: Session, number: int, answers: Mapping[str, str]) -> ApprovalView:
@@ -232,8 +198,8 @@ def withdraw(session: Session, number: int, reason: str = "") -> ApprovalView:
         NotAllowed: it is somebody else's.
         Conflict: it is decided, or used, already.
     """
-    _changeable(session, number)
-    return _view(session, session.registry.withdraw_approval(number, session.actor, reason))
+    tell = _teller(session, _changeable(session, number))
+    return _view(session, session.registry.withdraw_approval(number, session.actor, reason, tell=tell))
 
 
 def wait(session: Session, number: int, timeout: float) -> ApprovalView:
@@ -282,22 +248,23 @@ def _permit(session: Session, rule: ApprovalPolicy, plan: Plan, rollout: Rollout
     parts, mark = effect_parts(plan, policy), effect(plan, policy)
     found = session.registry.approval_for(plan.environment, plan.endpoint, mark)
     if found is not None:
-        found = session.registry.settle_approval(found.number, mark, parts, rule)  # by the rule of now
+        tell = teller(session, session.environment, rule)
+        found = session.registry.settle_approval(found.number, mark, parts, rule, tell=tell)  # by the rule of now
     if found is not None and found.state is RequestState.APPROVED:
         return Permit(found.number, mark, rule)
-    lapsed: list[Request] = []
+    outdated: list[int] = []
     if found is None or found.state.terminal:
-        lapsed = _lapsed(session, rule, plan, mark, parts)
-        found = _ask(session, rule, plan, rollout, mark, parts)
-    raise _needed(session, rule, found, lapsed)
+        outdated = _outdated(session, plan, mark, parts)
+        found = _ask(session, rule, plan, rollout, mark, parts, outdated)
+    earlier = [session.registry.approval(number) for number in outdated]
+    raise _needed(session, rule, found, [one for one in earlier if one is not None and one.state is RequestState.LAPSED])
 
 
-def _lapsed(session: Session, rule: ApprovalPolicy, plan: Plan, mark: str, parts: Mapping[str, str]) -> list[Request]:
+def _outdated(session: Session, plan: Plan, mark: str, parts: Mapping[str, str]) -> list[int]:
     """What this author asked for before, and would come out otherwise by now."""
     earlier = session.registry.approvals(plan.environment, plan.endpoint, open_only=True)
     us = {session.actor.user, plan.made_by.user}
-    mine = [one for one in earlier if one.effect != mark and us & one.authors and _same_wish(one, plan, parts)]
-    return [session.registry.settle_approval(one.number, mark, parts, rule) for one in mine]
+    return [one.number for one in earlier if one.effect != mark and us & one.authors and _same_wish(one, plan, parts)]
 
 
 def _same_wish(request: Request, plan: Plan, parts: Mapping[str, str]) -> bool:
@@ -317,11 +284,21 @@ def _bare(command: str) -> list[str]:
     return [word for place, word in enumerate(words) if word not in _UNTOLD and (place == 0 or words[place - 1] not in _UNTOLD)]
 
 
-def _ask(session: Session, rule: ApprovalPolicy, plan: Plan, rollout: RolloutPlan | None, mark: str, parts: Mapping[str, str]) -> Request:
+def _ask(
+    session: Session,
+    rule: ApprovalPolicy,
+    plan: Plan,
+    rollout: RolloutPlan | None,
+    mark: str,
+    parts: Mapping[str, str],
+    outdated: Sequence[int],
+) -> Request:
+    """Ask; what was asked for before lapses, in the same transaction."""
     from mlconsole.engine.reporting import report
 
     request = _request(session, rule, plan, mark, parts)
-    return session.registry.request_approval(replace(request, report=report(session, request, plan, rollout)))
+    asked = replace(request, report=report(session, request, plan, rollout))
+    return session.registry.request_approval(asked, instead_of=outdated, tell=teller(session, session.environment, rule))
 
 
 def _request(session: Session, rule: ApprovalPolicy, plan: Plan, mark: str, parts: Mapping[str, str]) -> Request:
@@ -335,7 +312,7 @@ def _request(session: Session, rule: ApprovalPolicy, plan: Plan, mark: str, part
         author=session.actor,
         wrote=plan.made_by.user,
         asked=session.clock.now(),
-        summary=neutralise(f"{plan.endpoint} {_short(plan.now)} → {_short(plan.then)} in {plan.environment}"),
+        summary=neutralise(f"{target_told(plan.endpoint)} {_short(plan.now)} → {_short(plan.then)} in {plan.environment}"),
         reason=plan.reason,
         answers=dict.fromkeys(rule.checklist, ""),
         command=plan.command,
@@ -345,13 +322,12 @@ def _request(session: Session, rule: ApprovalPolicy, plan: Plan, mark: str, part
 def _needed(session: Session, rule: ApprovalPolicy, request: Request, lapsed: Sequence[Request]) -> ApprovalNeeded:
     votes = session.registry.approval_votes(request.number)
     told = "".join(f"{one.why} Ask again: it is request {request.number}. " for one in lapsed)
-    plan = f"plan {request.plan}, " if request.plan else ""
     may = may_vote(session.actor.user, request, rule)
     next_step = f"Ask: mlconsole approvals show {request.number} --md prints the report. "
     if may:
         next_step = f"You may, too: mlconsole approvals approve {request.number}. "
     return ApprovalNeeded(
-        f"{told}Waits for approval: request {request.number}, {plan}{request.summary}. {_needs(session, rule, request, votes)}",
+        f"{told}{waits_told(request)}. {_needs(session, rule, request, votes)}",
         next=f"{next_step}Wait: mlconsole wait {request.number} --until approved --timeout 2h",
         request=request.number,
     )
@@ -359,22 +335,13 @@ def _needed(session: Session, rule: ApprovalPolicy, request: Request, lapsed: Se
 
 def _needs(session: Session, rule: ApprovalPolicy, request: Request, votes: Sequence[Vote]) -> str:
     """`Needs 1 of tomek, ola; not you.`"""
-    left = missing(request, votes, rule)
-    if request.state is not RequestState.WAITING or not left:
-        return ""
-    more = " more" if left < rule.needed else ""
-    you = "" if may_vote(session.actor.user, request, rule) else "; not you"
-    if not rule.who:
-        return f"Needs {left}{more} of {'all' if rule.author_may else 'the others'}{you}."
-    able = [user for user in rule.who if may_vote(user, request, rule)]
-    who = ", ".join(neutralise(user) for user in rule.who)
-    hopeless = f" Only {len(able)} of them may, for it is their own: it can't be approved." if len(able) < rule.needed else ""
-    return f"Needs {left}{more} of {who}{you}.{hopeless}"
+    return needs_told(request, votes, rule, session.actor.user)
 
 
-def _view(session: Session, request: Request) -> ApprovalView:
+def _view(session: Session, request: Request, votes: Sequence[Vote] | None = None) -> ApprovalView:
     rule = _rule(session, request)
-    votes = session.registry.approval_votes(request.number)
+    if votes is None:
+        votes = session.registry.approval_votes(request.number)
     return ApprovalView(
         number=request.number,
         environment=request.environment,
@@ -406,6 +373,10 @@ def _changeable(session: Session, number: int) -> Request:
     if environment is not None:
         Access(environment).require(Deed.APPROVE)
     return request
+
+
+def _teller(session: Session, request: Request) -> Tell | None:
+    return teller(session, _environment(session, request), _rule(session, request))
 
 
 def _environment(session: Session, request: Request) -> Environment | None:

@@ -67,6 +67,7 @@ def require(session: Session, weighed: Weighed, break_glass: str, variant: str) 
         raise NotAllowed(
             f"{weighed.stop}: the gates of {session.environment.name} stop that. Nothing was changed.",
             next='With a reason it goes there all the same, and the release says so: --break-glass "…".',
+            glass=True,
         )
     return (f"{GATE} ({variant})",)
 

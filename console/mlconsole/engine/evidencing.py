@@ -12,6 +12,7 @@ from mlconsole.core.profiles import baseline_of
 from mlconsole.core.releases import NOTHING, Content
 from mlconsole.core.summaries import Key, Summary
 from mlconsole.core.traffic import WHOLE
+from mlconsole.engine.observing import split_since
 
 if TYPE_CHECKING:
     from mlconsole.core.alarms import Alarm
@@ -100,7 +101,7 @@ class Gathering:
         session = self._session
         known = self._known.setdefault(endpoint, Known())
         now = session.clock.now()
-        since = self._memory.get(("since", endpoint), lambda: session.registry.traffic_since(session.environment.name, endpoint))
+        since = self._memory.get(("split since", endpoint), lambda: split_since(session, endpoint))
         traffic = content.traffic if content else None
         serving = {name: traffic.share(name) / WHOLE for name in content.names if traffic.reaches(name)} if content and traffic else {}
         settings = session.workspace.endpoints.get(endpoint)

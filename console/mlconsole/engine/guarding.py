@@ -11,28 +11,37 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mlconsole.core.documents import target_told
 from mlconsole.core.text import duration, neutralise
 from mlconsole.engine import acting, changing
 from mlconsole.engine.access import Deed
 from mlconsole.engine.conducting import Conductor
 from mlconsole.engine.health import HealthWatch
+from mlconsole.engine.identifying import credentials_told
 from mlconsole.engine.notifying import Postman, Pulse, tell_of_gap
-from mlconsole.plugin.errors import Conflict, Locked, MLConsoleError, RegistryNewer
+from mlconsole.plugin.errors import AuthFailed, Conflict, Locked, MLConsoleError, RegistryNewer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mlconsole.engine.session import Session
+    from mlconsole.plugin.roles import Caller
 
 _LOOK = 2.0
 """Seconds between the end of one look and the begin of the next."""
 
 _BEAT = 2.0
 """Seconds between two signs of life."""
+
+_FORECAST = 20.0
+"""Seconds between two looks at the forecasts of published versions."""
+
+_IDENTIFY = 5.0
+"""Seconds between two times that it is asked as whom it acts at the backend, which asks that more seldom."""
 
 _STALE = 30.0
 """Seconds without a finished look after which the sign of life says so."""
@@ -88,6 +97,10 @@ class Guard:
         self._states: dict[int, str] = {}
         """Each alarm that was open at the last look."""
         self._token = 0
+        self._caller: Caller | None = None
+        """As whom it acts at the backend, as far as that was told last."""
+        self._refused = ""
+        """Why the backend takes its credentials no more."""
         self._pruned = -_DAY
         self._threads: list[threading.Thread] = []
         self._conductors: dict[str, Conductor | None] = {}
@@ -96,6 +109,11 @@ class Guard:
         """The one that it watches."""
         self.settings_problem = ""
         """Why mlconsole.yaml as it is now can't be used, so that the former one counts."""
+
+    @property
+    def session(self) -> Session:
+        """What it watches with now."""
+        return self._means.session
 
     @property
     def lost(self) -> bool:
@@ -117,10 +135,12 @@ class Guard:
         for work, every in (
             (self._look, _LOOK),
             (self._beat, _BEAT),
+            (self._identify, _IDENTIFY),
             (self._tell, 1.0),
             (self._mend, 1.0),
             (self._work, 1.0),
             (self._roll, 1.0),
+            (self._forecast, _FORECAST),
         ):
             thread = threading.Thread(target=self._repeat, args=(work, every), daemon=True, name=f"guardian {self.environment}")
             self._threads.append(thread)
@@ -212,7 +232,8 @@ class Guard:
     def _beat(self, means: _Means) -> None:
         session = means.session
         try:
-            session.registry.beat(self.environment, self._token, self._problem(means), tuple(session.environment.channels))
+            channels = tuple(session.environment.channels)
+            session.registry.beat(self.environment, self._token, self._problem(means), channels, self._caller)
         except Conflict as error:
             self._say(f"{self.environment}: {error.message}")
             self._lost.set()
@@ -223,6 +244,16 @@ class Guard:
             self._lost.set()
             self._stop.set()
 
+    def _identify(self, means: _Means) -> None:
+        refused = ""
+        try:
+            self._caller = means.session.backend.caller()
+        except AuthFailed as error:  # until when they held is still known
+            refused = neutralise(error.message)
+        if refused and refused != self._refused:
+            self._say(f"{self.environment}: {refused}")
+        self._refused = refused
+
     def _tell(self, means: _Means) -> None:
         means.postman.deliver()
         if self._clock.elapsed() - self._looked < _STALE:
@@ -232,8 +263,15 @@ class Guard:
     def _problem(self, means: _Means) -> str:
         quiet = self._clock.elapsed() - self._looked
         late = f"the last look was {duration(quiet)} ago" if quiet > _STALE else ""
-        each = (self.settings_problem, late, self._trouble, means.postman.trouble, means.pulse.trouble)
+        each = (self.settings_problem, self._credentials(), late, self._trouble, means.postman.trouble, means.pulse.trouble)
         return "; ".join(dict.fromkeys(one for one in each if one))
+
+    def _credentials(self) -> str:
+        """What is wrong with the credentials; empty when nothing is."""
+        now = self._clock.now()
+        if self._caller is not None and self._caller.expires is not None and self._caller.expires <= now:
+            return credentials_told(self._caller, now)
+        return self._refused
 
     def _mend(self, means: _Means) -> None:
         session = means.session
@@ -242,7 +280,7 @@ class Guard:
             session.registry.prune_health()
         for operation in session.registry.unfinished(self.environment):
             if not changing.is_alive(session, operation):
-                self._say(f"{self.environment}: change {operation.id} of {operation.endpoint} was interrupted; ending it")
+                self._say(f"{self.environment}: change {operation.id} of {target_told(operation.endpoint)} was interrupted; ending it")
                 try:
                     outcome = changing.recover(session, operation)
                     self._say(f"{self.environment}: {outcome.sentence}")
@@ -274,6 +312,12 @@ class Guard:
         finally:
             self._conductors.pop(rollout_id, None)
 
+    def _forecast(self, means: _Means) -> None:
+        """What published versions were said to do, beside what comes."""
+        from mlconsole.engine.forecasting import look_again
+
+        look_again(means.session)
+
     def _work(self, means: _Means) -> None:
         for run in acting.carry_out_asked(means.session):
             self._say(f"{self.environment}: {run.action} {run.state}: {run.told}")
@@ -296,6 +340,8 @@ class Guardian:
         again: Callable[[], Sequence[Session]] | None = None,
     ) -> None:
         self._guards = {session.environment.name: Guard(session, say) for session in sessions}
+        self._elsewhere: dict[str, Session] = {}
+        """Environments that somebody else watches; when nobody does any more it is done here."""
         self._say = say
         self._again = again
         self._file = sessions[0].workspace.file if sessions else None
@@ -323,11 +369,13 @@ class Guardian:
                 if time.monotonic() >= due:
                     due = time.monotonic() + _SETTINGS
                     self._look_at_settings()
+                    self._stand_by()
         finally:
             for guard in self._guards.values():
                 guard.stop()
             for guard in self._guards.values():
                 guard.end()
+            self._forget_elsewhere()
         return True
 
     def once(self) -> list[Rounds]:
@@ -340,11 +388,34 @@ class Guardian:
             guard.begin()
         except Conflict as error:
             self._say(f"{guard.environment}: {error.message}")
-            del self._guards[guard.environment]
-            guard.end()
+            self._leave(guard)
             return error
         self._say(f"{guard.environment}: watching")
         return None
+
+    def _leave(self, guard: Guard) -> None:
+        """Somebody else watches it; this one stands by."""
+        del self._guards[guard.environment]
+        self._elsewhere[guard.environment] = guard.session.again()
+        guard.end()
+
+    def _stand_by(self) -> None:
+        """Watch what somebody else did, and nobody does any more."""
+        for guard in [one for one in self._guards.values() if one.lost]:
+            if not all(one.lost for one in self._guards.values()):
+                self._leave(guard)
+        for name, session in list(self._elsewhere.items()):
+            with suppress(MLConsoleError):  # the registry is locked just now: asked again
+                row = session.registry.watcher(name)
+                if row is None or not row.alive:
+                    self._guards[name] = Guard(session, self._say)
+                    del self._elsewhere[name]
+                    self._begin(self._guards[name])
+
+    def _forget_elsewhere(self) -> None:
+        for session in self._elsewhere.values():
+            session.close()
+        self._elsewhere.clear()
 
     def _look_at_settings(self) -> None:
         """Watch on with what mlconsole.yaml says now, where it changed; where it can't be used, with what it said before, and say so."""
@@ -367,6 +438,7 @@ class Guardian:
                 session.close()
             return
         self._say("mlconsole.yaml changed: it counts from now on")
+        self._forget_elsewhere()
         wanted = {session.environment.name: session for session in fresh}
         for name in [name for name, guard in self._guards.items() if name not in wanted or guard.lost]:
             self._guards.pop(name).end()

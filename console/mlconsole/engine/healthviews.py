@@ -9,6 +9,7 @@ from mlconsole.core.alarms import NEEDED, Alarm, AlarmState, Finding
 from mlconsole.core.health import PAGES, Answer, EndpointHealth, Figures, Question, SliceHealth
 from mlconsole.core.text import neutralise
 from mlconsole.core.verdicts import Verdict
+from mlconsole.engine.identifying import caller_view
 from mlconsole.engine.views import AnswerView, EndpointHealthView, FiguresView, FindingView, SliceView, WatcherView
 from mlconsole.registry import WatcherRow
 
@@ -152,5 +153,5 @@ def watcher_view(row: WatcherRow | None) -> WatcherView:
         return WatcherView(alive=False)
     who = neutralise(f"guardian {row.holder} (pid {row.pid})")
     if row.alive:
-        return WatcherView(True, who, row.since, row.beat, tuple(row.channels), neutralise(row.problem))
+        return WatcherView(True, who, row.since, row.beat, tuple(row.channels), neutralise(row.problem), caller_view(row.caller))
     return WatcherView(False, who, row.ended or row.beat, row.beat, tuple(row.channels), neutralise(row.dead_because))

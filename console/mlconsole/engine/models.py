@@ -108,6 +108,7 @@ def register(
         code=told.code or git_state(artifact),
         dependencies=told.dependencies or _beside_dependencies(artifact) or _installed(),
         description=told.description or "",
+        works_with=told.works_with,
     )
     if only_look:
         return registered, session.registry.version(model, version) is None

@@ -9,12 +9,14 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mlconsole.core.documents import target_named, target_told
 from mlconsole.core.freezes import frozen
 from mlconsole.core.rollouts import Control, Rollout, RolloutState
 from mlconsole.core.text import did_you_mean, duration, neutralise
 from mlconsole.engine import approving
 from mlconsole.engine.access import Deed
-from mlconsole.engine.rolloutplans import RolloutPlan, frozen_told
+from mlconsole.engine.glass import frozen_told
+from mlconsole.engine.rolloutplans import RolloutPlan
 from mlconsole.engine.rolloutviews import view_of
 from mlconsole.engine.views import RolloutView
 from mlconsole.plugin.errors import Conflict, NotAllowed, StillRunning, UnknownName, UsageError
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
     from mlconsole.engine.session import Session
 
 
-def begin(session: Session, plan: RolloutPlan) -> RolloutView:
-    """Begin it: from now on the endpoint carries its claim, and a guardian drives it.
+def begin(session: Session, plan: RolloutPlan, *, stays: bool = False) -> RolloutView:
+    """Begin it: from now on the endpoint carries its claim, and a guardian drives it; where there is none, a process of its own does, or
+    whoever calls this where they say that they stay (`attend`).
 
     Raises:
         NotAllowed: read only, frozen, or nobody would watch it.
@@ -36,8 +39,7 @@ def begin(session: Session, plan: RolloutPlan) -> RolloutView:
         raise NotAllowed(plan.refused)
     permit = approving.permit_rollout(session, plan)
     begun = session.registry.begin_rollout(replace(plan.rollout, started=session.clock.now()), approval=permit)
-    watcher = session.registry.watcher(session.environment.name)
-    if (watcher is None or not watcher.alive) and not begun.attended:  # who attends it drives it: `attend`
+    if not stays and not _watched(session):
         _in_a_process_of_its_own(session, begun)
     return view_of(session, begun)
 
@@ -48,15 +50,19 @@ def attend(
     """Drive a rollout in this process until it is over.
 
     Where nobody watches the environment, this process watches it as a guardian does for as long: without predictions, probes and alarms
-    that somebody looks at, a rollout would hold for ever. `meanwhile` is called again and again.
+    that somebody looks at, a rollout would hold for ever. Where somebody does it stands by, and takes over when they are gone. `meanwhile`
+    is called again and again.
     """
     from mlconsole.engine.guarding import Guard
 
-    guard = Guard(session.again(), say)
+    guard, watches = Guard(session.again(), say), False
     try:
-        with suppress(Conflict):  # somebody watches by now, and drives it
-            guard.begin()
-        while not find(session, rollout_id).state.terminal and not guard.lost:
+        # Where somebody removed the whole workspace there is nothing left to be driven.
+        while session.workspace.file.exists() and not find(session, rollout_id).state.terminal and not guard.lost:
+            if not watches and not _watched(session):
+                with suppress(Conflict):  # somebody else was quicker
+                    guard.begin()
+                    watches = True
             meanwhile()
             session.clock.sleep(0.2)
     finally:
@@ -73,9 +79,9 @@ def control(session: Session, rollout_id: str, what: str, reason: str = "") -> R
     wanted = Control(what)
     forward = wanted in (Control.NEXT, Control.FORWARD, Control.RESUME, Control.COUNT_SHADOW)
     session.access.require(Deed.GO_FORWARD if forward else Deed.GO_BACK)
-    if forward:
-        _require_no_freeze(session, f"{what} of the rollout")
     rollout = find(session, rollout_id)
+    if forward and not rollout.skipped_gates:  # one that was begun with a broken glass goes on as it was begun
+        _require_no_freeze(session, f"{what} of the rollout")
     session.registry.ask_control(rollout.id, wanted, session.actor, reason)
     if wanted is Control.REVERT:
         from mlconsole.core.operations import Wanted
@@ -85,8 +91,7 @@ def control(session: Session, rollout_id: str, what: str, reason: str = "") -> R
                 with suppress(Conflict):  # it came to its end just now
                     session.registry.ask(operation.id, Wanted.GO_BACK, session.actor)
     driver = session.registry.rollout_driver(rollout.id)
-    watcher = session.registry.watcher(session.environment.name)
-    if (driver is None or not driver.alive) and (watcher is None or not watcher.alive):
+    if (driver is None or not driver.alive) and not _watched(session):
         _in_a_process_of_its_own(session, rollout)
     return view_of(session, find(session, rollout.id))
 
@@ -102,7 +107,7 @@ def find(session: Session, what: str) -> Rollout:
     Raises:
         UnknownName: there is none.
     """
-    environment = session.environment.name
+    environment, what = session.environment.name, target_named(what)
     rollout = session.registry.rollout(what)
     if rollout is not None and rollout.environment == environment:
         return rollout
@@ -133,16 +138,21 @@ def wait(session: Session, what: str, until: str, timeout: float) -> RolloutView
             return view_of(session, rollout)
         if session.clock.elapsed() - began >= timeout:
             raise StillRunning(
-                f"The rollout of {rollout.endpoint} is {rollout.state} ({rollout.present.name}) after {duration(timeout)}.",
+                f"The rollout of {target_told(rollout.endpoint)} is {rollout.state} ({rollout.present.name}) after {duration(timeout)}.",
                 next=f"mlconsole rollout status {rollout.endpoint}",
             )
         session.clock.sleep(0.2)
 
 
+def _watched(session: Session) -> bool:
+    watcher = session.registry.watcher(session.environment.name)
+    return watcher is not None and watcher.alive
+
+
 def _require_no_freeze(session: Session, what: str) -> None:
     window = frozen(session.environment.freezes, session.clock.now())
     if window is not None:
-        raise NotAllowed(f"{what}: {frozen_told(window)}")
+        raise NotAllowed(f"{what}: {frozen_told(window, glass=False)} Nothing was changed.")
 
 
 def _in_a_process_of_its_own(session: Session, rollout: Rollout) -> None:

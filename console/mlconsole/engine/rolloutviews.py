@@ -14,6 +14,7 @@ from mlconsole.core.releases import describe_content
 from mlconsole.core.rollouts import CONTROLS, PlannedStage, Rollout, RolloutState
 from mlconsole.core.text import neutralise
 from mlconsole.core.timetables import timetable
+from mlconsole.engine.identifying import too_short
 from mlconsole.engine.views import GuardView, RolloutView, StageView
 
 if TYPE_CHECKING:
@@ -70,13 +71,29 @@ def view_of(session: Session, rollout: Rollout) -> RolloutView:
         driver=neutralise(f"{driver.holder} (pid {driver.pid})") if driver is not None and driver.alive else "",
         attended=rollout.attended,
         stops_old=rollout.policy.stop_old and not rollout.keep_old,
+        skipped_gates=tuple(neutralise(gate) for gate in rollout.skipped_gates),
         shadow_told=neutralise(str(last.get("shadow", ""))),
         shadow_counts=rollout.shadow_counts,
         events=tuple((one.at, neutralise(one.text)) for one in session.registry.rollout_events(rollout.id)),
         release=rollout.release,
         back_to=rollout.revert_to_release,
         ended=rollout.ended,
+        credentials="" if over else _credentials(session, rollout, ends),
     )
+
+
+def _credentials(session: Session, rollout: Rollout, ends: Sequence[str | None]) -> str:
+    """That the credentials of who watches, and so drives it, end before it does; empty where they last, or nobody knows."""
+    watcher = session.registry.watcher(rollout.environment)
+    if watcher is None or not watcher.alive or watcher.caller is None:
+        return ""
+    now = session.clock.now()
+    told = ends[-1] if ends else None
+    waited = (now - rollout.stage_began).total_seconds() if rollout.stage_began is not None else 0.0
+    left = sum(stage.wait for stage in rollout.stages[rollout.stage :]) - min(waited, rollout.present.wait)
+    end = max(now, datetime.fromisoformat(told)) if told else now + timedelta(seconds=left)
+    about = "" if told else " at the earliest"
+    return neutralise(too_short(watcher.caller, end, now, whose="its driver's", what="it", about=about))
 
 
 def _stage(rollout: Rollout, place: int, stage: PlannedStage, ends: Sequence[str | None]) -> StageView:
@@ -100,6 +117,8 @@ def write_seen(session: Session, rollout: Rollout, weighed: Weighed, decision: D
     body = {
         "stage": rollout.stage,
         "attempt": rollout.attempt,
+        # What is seen while the change to a stage runs is evidence of the one before, and is not shown as that stage's own.
+        "shifting": rollout.state is RolloutState.SHIFTING,
         "at": now.isoformat(),
         # What the shadow said stays to be read in the stages after it.
         "shadow": weighed.shadow or _last_seen(session, rollout).get("shadow", ""),
@@ -137,6 +156,9 @@ def _last_seen(session: Session, rollout: Rollout) -> dict[str, Any]:
 
 def _of_this_stage(body: dict[str, Any], rollout: Rollout) -> dict[str, Any]:
     if not body or (body.get("stage") != rollout.stage and not rollout.state.terminal):
+        return {}
+    measured = rollout.state in (RolloutState.WAITING, RolloutState.BAKING, RolloutState.PAUSED)
+    if (measured and body.get("shifting", False)) or (rollout.state is RolloutState.SHIFTING and not body.get("shifting", False)):
         return {}
     for one in body.get("guards", ()):
         one["pooled"] = tuple(one.get("pooled", ()))

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from mlconsole.engine.session import Session
 
 
-def plan_staged(session: Session, endpoint: str, traffic: Traffic, *, made_from: int | None = None, reason: str = "") -> Plan:
+def plan_staged(
+    session: Session, endpoint: str, traffic: Traffic, *, made_from: int | None = None, reason: str = "", break_glass: str = ""
+) -> Plan:
     """All of a staged traffic at once: the split for all requests, those of slices, the shadow.
 
     Raises:
@@ -37,7 +39,7 @@ def plan_staged(session: Session, endpoint: str, traffic: Traffic, *, made_from:
         if entry not in (record.content.traffic.by_slice if record.content.traffic else ()):
             check_slice(session, record.content, entry.key, entry.value)
     words = traffic_words(endpoint, record.content.traffic, then.traffic)
-    return make_plan(session, endpoint, ReleaseKind.TRAFFIC, live, record, then, words=words, reason=reason)
+    return make_plan(session, endpoint, ReleaseKind.TRAFFIC, live, record, then, words=words, reason=reason, break_glass=break_glass)
 
 
 def traffic_words(endpoint: str, now: Traffic | None, then: Traffic | None) -> list[str]:

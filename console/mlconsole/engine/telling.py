@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mlconsole.core.models import Actor
 from mlconsole.core.operations import Operation, StepRecord
 from mlconsole.core.releases import NOTHING, Release, Standing, describe_content
+from mlconsole.core.text import neutralise
 from mlconsole.engine.planning import in_steps
 from mlconsole.engine.views import OperationView, Origin, ReleaseView, StepView
 
@@ -34,6 +35,7 @@ def operation_view(operation: Operation, *, alive: bool = True, records: Sequenc
         step=sum(1 for record in records if not record.back),
         steps=len(plan.steps),
         back_to=describe_content(operation.revert_to),
+        skipped_gates=tuple(neutralise(gate) for gate in plan.skipped_gates),
         origin=origin(operation.actor),
     )
 
