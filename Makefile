@@ -20,7 +20,7 @@ demo: $(VENV)/.demo  ## real servers, real traffic, on this machine only; again 
 demo-clean:  ## stop all that the demo started, and remove its folder
 	@if [ -x $(BIN)/mlconsole ]; then $(BIN)/mlconsole demo $(DEMO) --clean; else echo "Nothing to do: the demo was never made."; fi
 
-demo-headless: $(VENV)/.demo  ## walk deploy, shift, shadow, revert; check each against the traffic observed; clean up
+demo-headless: $(VENV)/.demo  ## walk deploy, shift, shadow, revert, publish; check each against what is observed; clean up
 	@$(BIN)/mlconsole demo --headless
 
 test: $(VENV)/.dev  ## the whole test suite, real servers and all

@@ -46,8 +46,8 @@ TROUBLE = (
 )
 """The same, taken while the cache of the live version is empty (drill `emptied-redis`)."""
 
-ROLLING = (("rollout", "staging", (100, 30), ["down", "3"]),)
-"""The same, while a rollout waits for evidence."""
+ROLLING = (("rollout", "staging", (100, 30), ["3", "n:relevance"]),)
+"""The same, while a rollout waits for evidence. `n:NAME` presses `n` until that endpoint is the subject: the worst stands first on 2."""
 
 GOING = ["deploy", "relevance@6", "--traffic", "10", "--yes"]
 """The change that the picture `canary-going` is taken in the middle of. It goes back by itself: afterwards all is as it was."""
@@ -125,8 +125,14 @@ async def draw_console(workspace: Path, pictures: Sequence[tuple[str, str, tuple
         async with app.run_test(size=size) as pilot:
             await until(pilot, lambda app=app: app.snapshot is not None)
             for key in keys:
-                await pilot.press(key)
+                press, _, subject = key.partition(":")
+                await pilot.press(press)
                 await pilot.pause(0.4)
+                for _ in range(20 if subject else 0):
+                    if app.subject == subject:
+                        break
+                    await pilot.press(press)
+                    await pilot.pause(0.4)
             if keys and keys[-1] in ("T", "D", "u"):
                 await until(pilot, lambda app=app: len(app.screen_stack) > 1)
             going = None
@@ -148,7 +154,7 @@ def seen(workspace: Path, arguments: list[str], there: Callable[[Any], bool]) ->
         done = subprocess.run([str(TOOL), *arguments], cwd=workspace, capture_output=True, text=True, check=False, timeout=60)
         if done.stdout.startswith("{") and there(json.loads(done.stdout)):
             return
-        time.sleep(1.0)
+        time.sleep(1.0)  # between two looks
     raise SystemExit(f"not seen: {' '.join(arguments)}")
 
 
@@ -182,7 +188,7 @@ def main() -> None:
             subprocess.run([TOOL, "demo", str(workspace), "--drill", "end"], check=True)
             run(workspace, ["rollout", "start", "relevance@4", "--yes"])
             seen(workspace, ["rollout", "status", "relevance", "--json"], lambda body: any(one["n"] for one in body["rollout"]["guards"]))
-            time.sleep(15)
+            time.sleep(15)  # so that the guards have some evidence to show
             asyncio.run(draw_console(workspace, ROLLING))
             print(draw("rollout-status", run(workspace, ["rollout", "status", "relevance"])))
             run(workspace, ["rollout", "revert", "relevance"])

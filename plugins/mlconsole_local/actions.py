@@ -13,7 +13,7 @@ from mlconsole.core.models import Json
 from mlconsole.core.text import did_you_mean
 from mlconsole.core.traffic import Traffic
 from mlconsole.plugin import Context
-from mlconsole.plugin.errors import InvalidRequest, NotFound, Unavailable
+from mlconsole.plugin.errors import InvalidRequest, NotFound, Refused, Unavailable
 from mlconsole.plugin.roles import Action, Parameter
 from mlconsole_local import processes
 from mlconsole_local.gateway import Gateway
@@ -125,8 +125,10 @@ class LocalActions:
 
     def _kill(self, parameters: Mapping[str, str]) -> Mapping[str, Json]:
         endpoint = parameters["endpoint"]
-        split = self._traffic(endpoint).split
-        variant = parameters["variant"] or max(split, key=lambda name: split[name])
+        variant = parameters["variant"]
+        if not variant:
+            split = self._traffic(endpoint).split
+            variant = max(split, key=lambda name: split[name])
         with locked(self._root):
             process = processes.find(self._layout.variant(endpoint, variant))
             if process is None:
@@ -137,8 +139,13 @@ class LocalActions:
 
     def _traffic(self, endpoint: str) -> Traffic:
         found = next((routing for routing in self._gateway.desired() if routing.endpoint == endpoint), None)
-        if found is None or found.traffic is None:
+        if found is None:
             raise NotFound(f'There is no endpoint "{endpoint}" behind this gateway.', next="mlconsole endpoints list")
+        if found.traffic is None:
+            raise Refused(
+                f"Nobody splits the requests of {endpoint} here: applications choose a variant and ask for it by name. Nothing was done.",
+                next="Ask as they do: header x-mlconsole-variant.",
+            )
         return found.traffic
 
     def _service(self, parameters: Mapping[str, str]) -> str:

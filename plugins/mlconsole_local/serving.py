@@ -17,6 +17,7 @@ from mlconsole.plugin.errors import NotFound, Refused, Unavailable
 from mlconsole.plugin.roles import Answer, HttpExample, Invocation, Limits, Order
 from mlconsole_local.asking import ask, infer_body, infer_path, slice_headers
 from mlconsole_local.gateway import Gateway
+from mlconsole_local.naming import Named, Names
 from mlconsole_local.resources import Resources
 from mlconsole_local.routing import PROBE_HEADER, VARIANT_HEADER
 from mlconsole_local.services import Services
@@ -50,6 +51,7 @@ class LocalServing:
         self._services = Services(context.state)
         self._resources = Resources()
         self._log_bytes = int(context.options["log_megabytes"]) << 20
+        self._names = Names(context.environment, self._gateway) if context.by_name else None
 
     def limits(self) -> Limits:
         """Shares to a hundredth of a percent, slices, a shadow."""
@@ -61,9 +63,14 @@ class LocalServing:
         return sorted({*served, *(routing.endpoint for routing in self._gateway.desired())})
 
     def describe(self, endpoint: str) -> Live:
-        """The endpoint's servers as they are; the bytes are those that each says it loaded."""
-        variants = tuple(self._live(server, health) for server, health in self._variants.look(endpoint))
-        return Live(endpoint, variants, transition=Transition.SETTLED)
+        """The endpoint's servers as they are; the bytes are those that each says it loaded.
+
+        Where applications ask by name, a server that the gateway does not know is of no use to anybody.
+        """
+        looked = self._variants.look(endpoint)
+        named = self._names.seen(endpoint) if self._names is not None and looked else None
+        variants = tuple(self._live(server, health, named) for server, health in looked)
+        return Live(endpoint, variants, url=named.url if named is not None else None, transition=Transition.SETTLED)
 
     def packages(self, endpoint: str) -> Mapping[str, str]:
         """What is installed here: a server runs on the same Python."""
@@ -94,6 +101,8 @@ class LocalServing:
         """Start or stop the step's servers; a server that starts is not waited for."""
         with locked(self._root):
             check_fence(self._root, endpoint, order.fence)
+            if self._names is not None:
+                self._names.require()
             for variant in step.ensures:
                 self._ensure(endpoint, variant, order)
             for name in step.removes:
@@ -123,6 +132,10 @@ class LocalServing:
     def example(self, endpoint: str, request: Invocation) -> HttpExample:
         """The request for curl."""
         headers = {"content-type": "application/json", **slice_headers(request)}
+        if self._names is not None:
+            names = [server.spec.variant for server in self._variants.list(endpoint)]
+            # Any of them will do: an application puts in the one that it has chosen.
+            headers.update({VARIANT_HEADER: names[-1]} if names else {})
         return HttpExample("POST", infer_path(endpoint), headers, infer_body(request))
 
     def logs(self, endpoint: str, variant: str, lines: int) -> Sequence[str]:
@@ -131,18 +144,19 @@ class LocalServing:
             raise NotFound(f'{endpoint} never had a variant "{variant}" here.', next=f"mlconsole endpoints show {endpoint}")
         return self._variants.logs(endpoint, variant, lines)
 
-    def _live(self, server: Server, health: Health) -> LiveVariant:
+    def _live(self, server: Server, health: Health, named: Named | None) -> LiveVariant:
+        nameless = health.ready and named is not None and named.ports.get(server.spec.variant) != server.port
         resources: dict[str, str] = {}
         if server.pid is not None:
             used = self._resources.of(server.pid)
             resources = {"pid": str(server.pid), "port": str(server.port), **used, **self._resources.disk(self._root)}
         return LiveVariant(
             name=server.spec.variant,
-            state=state(server, health),
+            state=VariantState.FAILED if nameless else state(server, health),
             model=server.spec.model,
             version=server.spec.version,
             digest=health.digest or server.spec.digest,
-            reason="" if health.ready else why(server, health),
+            reason="the gateway does not know it by its name" if nameless else "" if health.ready else why(server, health),
             resources=resources,
             since=datetime.fromtimestamp(server.since, UTC),
         )
@@ -187,9 +201,14 @@ class LocalServing:
             self._variants.stop(endpoint, variant.name, grace=RESTART_GRACE)
         elif present is not None:
             self._variants.end_silent([present])
-        reroute(self._gateway, self._variants.ensure(spec))
+        server = self._variants.ensure(spec)
+        reroute(self._gateway, server)
+        if self._names is not None:
+            self._names.add(server)
 
     def _retire(self, endpoint: str, name: str) -> None:
+        if self._names is not None:
+            self._names.remove(endpoint, name)
         if self._gateway.in_use(endpoint, name):
             routed = any(routing.endpoint == endpoint and name in routing.ports for routing in self._gateway.desired())
             if routed:

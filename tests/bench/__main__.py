@@ -14,11 +14,19 @@ from datetime import UTC, datetime
 from typing import NoReturn
 
 from tests.bench import (
+    config_diff,
+    config_interleavings,
+    config_lint,
+    config_mistakes,
+    config_polling,
+    config_whatif,
     console_link,
     console_screen,
     console_start,
     drills,
     false_pages,
+    faults_real,
+    faults_simulated,
     health_screen,
     ingest,
     judgement,
@@ -53,6 +61,14 @@ MEASUREMENTS: Mapping[str, Measurement] = {
     "drills": drills.measure,
     "judgement": judgement.measure,
     "rolling": rolling.measure,
+    "config-diff": config_diff.measure,
+    "config-lint": config_lint.measure,
+    "config-whatif": config_whatif.measure,
+    "config-mistakes": config_mistakes.measure,
+    "config-polling": config_polling.measure,
+    "config-interleavings": config_interleavings.measure,
+    "rollout-faults": faults_simulated.measure,
+    "rollout-faults-real": faults_real.measure,
 }
 RESULTS = ROOT / "bench-results" / "latest.json"
 _SIGNS = {True: "✔", False: "✖", None: " "}

@@ -26,11 +26,11 @@ from mlconsole.core.findings import Finding, Severity
 from mlconsole.core.pointers import REMOVE, edited, get
 
 _SAMPLE = ROOT / "sample_workspace"
-_LAYOUT = Layout(slices=(("relevance", "language"), ("delay-risk", "region")), differ=("/threshold",))
+LAYOUT = Layout(slices=(("relevance", "language"), ("delay-risk", "region")), differ=("/threshold",))
 _BOUND_MS = 100.0
 _LEAST_NAMED = 18
-_MOST_FINDINGS = 5
-_EDITS = 100
+MOST_FINDINGS = 5
+EDITS = 100
 _NAMES = {"en": "English", "de": "German", "pl": "Polish", "EU": "Europe", "US": "US", "APAC": "APAC"}
 
 
@@ -51,7 +51,7 @@ def measure(long: bool, say: Say) -> Iterator[Figure]:
     known = sample_known()
     named, missed = [], []
     for mistake in mistakes(live):
-        found = _told(lint(edited(live, mistake.edits), live, _LAYOUT, known, reason=mistake.reason))
+        found = told(lint(edited(live, mistake.edits), live, LAYOUT, known, reason=mistake.reason))
         # Named is what is found at its place and for what it is; another finding beside it is none.
         right = [one for one in found if one.rule in mistake.rules]
         (named if right else missed).append(mistake.name)
@@ -60,11 +60,11 @@ def measure(long: bool, say: Say) -> Iterator[Figure]:
     values = {"value": len(named), "missed": missed}
     total = len(named) + len(missed)
     yield Figure(f"of {total} mistakes, lint names", f"{len(named)}; not: {', '.join(missed)}", f"≥ {_LEAST_NAMED}", held, values)
-    told = [f"{edit}: {one.rule}: {one.text}" for edit, one in false_alarms(live, known, random.Random(6))]
-    yield at_most(f"findings on {_EDITS} correct edits", len(told), _MOST_FINDINGS, f"{len(told)}", found=told)
+    alarms = [f"{edit}: {one.rule}: {one.text}" for edit, one in false_alarms(live, known, random.Random(6))]
+    yield at_most(f"findings on {EDITS} correct edits", len(alarms), MOST_FINDINGS, f"{len(alarms)}", found=alarms)
     many = [len(false_alarms(live, known, random.Random(seed))) for seed in range(100, 200 if long else 110)]
     mean = sum(many) / len(many)
-    yield at_most(f"the mean of {len(many)} other such histories", mean, _MOST_FINDINGS, f"{mean:.1f}, at most {max(many)}", all=many)
+    yield at_most(f"the mean of {len(many)} other such histories", mean, MOST_FINDINGS, f"{mean:.1f}, at most {max(many)}", all=many)
 
 
 def _speed(rounds: int) -> Iterator[Figure]:
@@ -142,12 +142,12 @@ def false_alarms(live: Any, known: Known, draw: random.Random) -> list[tuple[str
     """A hundred correct edits, each on the one before, and what lint says of them."""
     found: list[tuple[str, Finding]] = []
     history: dict[str, list[float]] = {}
-    for number in range(_EDITS):
-        edits, reason = _correct(live, draw)
+    for number in range(EDITS):
+        edits, reason = correct(live, draw)
         after = edited(live, edits)
         seen = Known(known.models, known.endpoints, history, known.serving)
         what = f"{number}: {json.dumps({pointer: 'removed' if value is REMOVE else value for pointer, value in edits.items()})} ({reason})"
-        found += [(what, one) for one in _told(lint(after, live, _LAYOUT, seen, reason=reason))]
+        found += [(what, one) for one in told(lint(after, live, LAYOUT, seen, reason=reason))]
         for pointer in edits:
             was = get(live, pointer)
             if isinstance(was, float):
@@ -156,7 +156,7 @@ def false_alarms(live: Any, known: Known, draw: random.Random) -> list[tuple[str
     return found
 
 
-def _correct(live: Any, draw: random.Random) -> tuple[dict[str, Any], str]:
+def correct(live: Any, draw: random.Random) -> tuple[dict[str, Any], str]:
     """One edit as people make them: mostly a threshold, now and then something else."""
     model = draw.choice(("relevance", "relevance", "delay-risk"))
     slices = list(live[model])
@@ -214,5 +214,6 @@ def _moved(live: Any, model: str, value: str, draw: random.Random) -> float:
             return float(found)
 
 
-def _told(found: tuple[Finding, ...]) -> list[Finding]:
+def told(found: tuple[Finding, ...]) -> list[Finding]:
+    """What people are told of it; what is well is none."""
     return [one for one in found if one.severity is not Severity.OK]

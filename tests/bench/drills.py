@@ -124,7 +124,7 @@ def _measured(drill: Drill) -> Result:
 
 
 def _drilled(made: House, drill: Drill) -> Result:
-    time.sleep(_USUAL)
+    time.sleep(_USUAL)  # what is usual is measured of real time, which has to be lived through
     early = [page["text"].splitlines()[0] for page in _pages(made)]
     seen = _Seen(made)
     began = time.time()

@@ -182,7 +182,7 @@ def _one_killed(made: House, version: str, tally: _Tally, dice: random.Random) -
         asked = set[str]()
         with Tokens(made, begun.id) as tokens:
             for _ in range(dice.choice((2, 3, 4))):
-                time.sleep(dice.uniform(0.2, 7.0))
+                time.sleep(dice.uniform(0.2, 7.0))  # a random moment, wherever it is then
                 state = rolling.find(session, begun.id).state
                 if state.terminal:
                     break
@@ -190,7 +190,7 @@ def _one_killed(made: House, version: str, tally: _Tally, dice: random.Random) -
                     if keeper.kill():
                         tally.guardians += 1
                         tally.where[str(state)] += 1
-                    time.sleep(dice.uniform(0.0, 2.0))
+                    time.sleep(dice.uniform(0.0, 2.0))  # nobody drives for a random while
                     keeper.start()
                     since = time.monotonic()
                     if not rolling.find(session, begun.id).state.terminal:
@@ -271,7 +271,7 @@ def _relieved(made: House, version: str, how: str, seconds: list[float], dice: r
                 until("the first guardian drives", 15.0, lambda: first.drives(begun.id))
                 if other.left(20.0) != 5:
                     found.append("a second guardian was not refused")
-                time.sleep(dice.uniform(0.0, 2.0))
+                time.sleep(dice.uniform(0.0, 2.0))  # a random moment
                 if rolling.find(session, begun.id).state.terminal:
                     return [*found, "it was over before anybody was killed"]
                 found += _gone(made, first, how, tokens, seconds)
@@ -297,7 +297,7 @@ def _gone(made: House, first: Guardian, how: str, tokens: Tokens, seconds: list[
     with suppress(AssertionError):
         until("another one drives", _FROZEN, lambda: tokens.next_after(since, first.pid) is not None)
     if how == "frozen":
-        time.sleep(max(0.0, since + _FROZEN - time.monotonic()))
+        time.sleep(max(0.0, since + _FROZEN - time.monotonic()))  # it stays frozen for so long, whatever the other does
         first.tell(signal.SIGCONT)
     took = tokens.next_after(since, first.pid)
     if took is None:
@@ -335,11 +335,11 @@ def _locked(made: House, seconds: float, say: Say) -> Iterator[Figure]:
     def work() -> list[str]:
         with guardian(made):
             begun = begin(made.session, _GOOD, "killed")
-            time.sleep(3.0)
+            time.sleep(3.0)  # in the middle of it, wherever it is then
             connection = sqlite3.connect(made.root / ".mlconsole" / "registry.db", timeout=30, isolation_level=None)
             try:
                 connection.execute("BEGIN IMMEDIATE")
-                time.sleep(seconds)
+                time.sleep(seconds)  # the lock is held for so long: that is the fault
                 connection.execute("ROLLBACK")
             finally:
                 connection.close()
@@ -437,7 +437,7 @@ def _cut_with_guardian(made: House, server: Server, version: str, seconds: float
     with guardian(made), _line(made, server, *_start(version)) as line:
         begun = _claimed(made, line)
         with _line(made, server, "rollout", "watch", ENDPOINT) as watching:
-            time.sleep(seconds)
+            time.sleep(seconds)  # the line is cut after so long, wherever it is then
             line.cut()
             watching.cut()
             return _wrong(made, ended(made.session, begun), _end_of(version))
@@ -452,7 +452,7 @@ def _cut_from_guardian(made: House, server: Server, version: str, seconds: float
         watcher = row()
         assert watcher is not None
         begun = begin(session, version, "killed")
-        time.sleep(seconds)
+        time.sleep(seconds)  # as above
         line.cut()
         try:
             found = _wrong(made, ended(session, begun), _end_of(version))
@@ -468,7 +468,7 @@ def _cut_attended(made: House, server: Server, version: str, seconds: float) -> 
     """Driven by the command at the other end: nobody else is there, so it goes on without its terminal."""
     with _line(made, server, *_start(version, "--attended")) as line:
         begun = _claimed(made, line)
-        time.sleep(seconds)
+        time.sleep(seconds)  # as above
         line.cut()
         return _wrong(made, ended(made.session, begun), _end_of(version))
 
@@ -479,12 +479,12 @@ def _cut_and_dead(made: House, server: Server, version: str, seconds: float) -> 
     with _line(made, server, *_start(version, "--attended")) as line:
         begun = _claimed(made, line)
         until("somebody drives it", 20.0, lambda: (one := session.registry.rollout_driver(begun.id)) is not None and one.alive)
-        time.sleep(seconds)
+        time.sleep(seconds)  # as above
         driver = session.registry.rollout_driver(begun.id)
         assert driver is not None
         line.cut()
         subprocess.run(["kill", "-9", str(driver.pid)], check=False)
-        time.sleep(1.0)
+        time.sleep(1.0)  # whatever is left of it could still do something: that it does not is no condition to wait for
     told = made.cli("rollout", "status", ENDPOINT, codes=(0, 1, 3))["rollout"]
     states = {str(one) for one in RolloutState}
     if told["state"] not in states or (told["driver"] and not RolloutState(told["state"]).terminal):

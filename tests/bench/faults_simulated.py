@@ -178,7 +178,7 @@ def _faulty(made: World, dice: random.Random, seen: Seen, locked: float) -> list
                     _freeze(made, frozen.pid)
                     made.house.passes(11)
                     drivers.append(_begun(_drives, made, bad, dice))
-                    time.sleep(dice.uniform(0.1, 1.0))
+                    time.sleep(dice.uniform(0.1, 1.0))  # the other drives for a random while before this one wakes
                     os.kill(frozen.pid, signal.SIGCONT)
             elif what == "jump":
                 seen.jumps += 1
@@ -189,7 +189,7 @@ def _faulty(made: World, dice: random.Random, seen: Seen, locked: float) -> list
                 asked.add(word)
                 asker, at = _begun(_asks, made, rollout.id, word), state()
                 if dice.random() < 0.7:
-                    time.sleep(dice.uniform(0.02, 0.25))
+                    time.sleep(dice.uniform(0.02, 0.25))  # killed at a random moment of its asking
                     if _killed(asker) and not at.terminal:
                         seen.consoles += 1
                         seen.where[str(at)] += 1

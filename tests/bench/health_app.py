@@ -52,6 +52,7 @@ class HealthApp(ConsoleApp):
 
     def _watched(self) -> Any:
         if self._watch is None:
+            # Of a Watch the console asks for `take`, `minutes`, `drawn` and `still` only, and all of these are there.
             self._watch = Made()  # type: ignore[assignment]
         return self._watch
 

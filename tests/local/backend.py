@@ -54,12 +54,19 @@ V1, V2 = version("1", "double.onnx"), version("2", "triple.onnx")
 class Backend:
     """The local plugin in one environment. `driver` goes from release to release with it, as the engine would."""
 
-    def __init__(self, folder: Path, environment: str = "test", *more: ModelVersion, options: Mapping[str, Any] | None = None) -> None:
-        """`folder` is the workspace; `more` are versions beside `V1` and `V2`."""
+    def __init__(
+        self,
+        folder: Path,
+        environment: str = "test",
+        *more: ModelVersion,
+        options: Mapping[str, Any] | None = None,
+        by_name: bool = False,
+    ) -> None:
+        """`folder` is the workspace; `more` are versions beside `V1` and `V2`; `by_name`: applications choose, nobody splits."""
         self.root = folder / ".mlconsole" / environment
         self.layout = Layout(self.root)
         filled = {"log_megabytes": 64, "services": {}, **(options or {})}
-        self.context = Context(environment, folder, self.root, filled, SystemClock())
+        self.context = Context(environment, folder, self.root, filled, SystemClock(), by_name)
         self.serving = plugin.factories["serving"](self.context)
         self.traffic = plugin.factories["traffic"](self.context)
         self.predictions = plugin.factories["predictions"](self.context)

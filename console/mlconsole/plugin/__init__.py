@@ -14,7 +14,7 @@ from mlconsole.plugin.options import Option
 if TYPE_CHECKING:
     from mlconsole.plugin.roles import Context
 
-ROLES = ("serving", "traffic", "predictions", "lifecycle", "actions")
+ROLES = ("serving", "traffic", "predictions", "config", "lifecycle", "actions")
 """The roles there are, by the names that `mlconsole.yaml` binds."""
 
 KINDS = ("probe", "notifier")
