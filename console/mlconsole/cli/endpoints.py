@@ -218,9 +218,7 @@ def logs(
 
 
 @command(app, changing=True)
-def remove(
-    run: Run, endpoint: _Endpoint, variant: Annotated[str, typer.Argument(metavar="VARIANT")], break_glass: BreakGlass = ""
-) -> None:
+def remove(run: Run, endpoint: _Endpoint, variant: Annotated[str, typer.Argument(metavar="VARIANT")], break_glass: BreakGlass = "") -> None:
     """Take away a variant that nobody reaches; wants its name typed."""
     from mlconsole.engine.planning import plan_remove
 

@@ -62,9 +62,7 @@ def clear(
 
     first_repair(run, endpoint)
     where = _slice(slice_value)
-    plan = plan_traffic(
-        run.session, endpoint, {}, slice_value=where, clear_slice=True, reason=run.shared.reason, break_glass=break_glass
-    )
+    plan = plan_traffic(run.session, endpoint, {}, slice_value=where, clear_slice=True, reason=run.shared.reason, break_glass=break_glass)
     carry_out(run, plan)
 
 

@@ -129,4 +129,3 @@ def way_back(recorded: Recorded | None, there: LiveDocument, lag: float) -> str:
         return ""
     values = len(document.pointers)
     return f"to {document.before}: about {lag:.0f} s, only {'this value' if values == 1 else f'these {values} values'}"
-

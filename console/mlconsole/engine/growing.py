@@ -233,4 +233,3 @@ def _of(result: GuardResult, endpoint: str) -> GuardResult:
     """The result of one of several endpoints: it says which."""
     value = result.slice.partition("=")[2]
     return replace(result, slice=f"{endpoint}={value or 'all'}" if result.slice else f"endpoint={endpoint}")
-
