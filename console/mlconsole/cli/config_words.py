@@ -322,7 +322,9 @@ def _flip(one: FlipView) -> list[str]:
 def forecast_told(view: ForecastView) -> list[str]:
     """What a version was forecast to do, beside what came."""
     broken = sum(1 for row in view.rows if row.verdict == "broken")
-    state = f"broken in {broken}" if broken else "proven" if view.over else "looked at again until it is proven"
+    proven = any(row.verdict == "proven" for row in view.rows)
+    over = "proven" if proven else "nothing could be forecast"
+    state = f"broken in {broken}" if broken else over if view.over else "looked at again until it is proven"
     lines = [f"forecast of {view.version}, published {moment(view.published)} · {state} · alerts a day"]
     rows = [["MODEL", "SLICE", "BEFORE", "FORECAST", "SO FAR", "VERDICT"], *map(_forecast, view.rows)]
     return lines + columns(rows, frozenset({2, 3, 4}), wide=5)

@@ -100,7 +100,9 @@ def prepare(session: Session, name: str, live: Live, *, reason: str = "", break_
     session.access.require(Deed.PLAN)
     draft = session.registry.draft(session.environment.name, name)
     if draft is None:
-        raise UsageError(f"config {name} has no draft: there is nothing to publish.", next=f"mlconsole config edit {name} POINTER=VALUE")
+        begun = (live.document or LiveDocument(name)).version is not None
+        how = "POINTER=VALUE" if begun else f"--file {documenting.settings(session, name).file}"
+        raise UsageError(f"config {name} has no draft: there is nothing to publish.", next=f"mlconsole config edit {name} {how}")
     there = live.document or LiveDocument(name)
     if draft.base != there.version:
         raise Conflict(
