@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -151,10 +152,12 @@ class TakesNothingForSomething(Wraps):
 
 
 class PublishesBeforeItHasTheBytes(Wraps):
+    """The first reads of each version find half of it: however seldom somebody looks, whoever looks at all sees that."""
+
     def read(self, document: str, number: int) -> bytes:
-        if number == self.report(document).document.latest and self.world.clock.elapsed() % 2 < 1:
-            return b"{"
-        return super().read(document, number)
+        reads: Counter[int] = self.__dict__.setdefault("reads", Counter())
+        reads[number] += 1
+        return b"{" if reads[number] <= 5 else super().read(document, number)
 
 
 class ListsOldestFirst(Wraps):
