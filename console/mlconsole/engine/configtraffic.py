@@ -15,12 +15,12 @@ from mlconsole.core.documents import WHOLE, Document, digest_of
 from mlconsole.core.entries import Entry, entries
 from mlconsole.core.live import Live, traffic_differences
 from mlconsole.core.models import Json
-from mlconsole.core.pointers import REMOVE, get
+from mlconsole.core.pointers import REMOVE
 from mlconsole.core.releases import Content
 from mlconsole.core.steps import Phase, Step
 from mlconsole.core.text import duration
 from mlconsole.core.traffic import SliceSplit, Split, Traffic, percent
-from mlconsole.documents import read, splice
+from mlconsole.documents import Reading, read, splice
 from mlconsole.plugin.errors import Conflict, Refused
 from mlconsole.plugin.roles import ConfigStore, Limits, Order, TrafficReport
 
@@ -37,6 +37,8 @@ class ConfigTraffic:
     def __init__(self, store: ConfigStore, settings: ConfigSettings, models: Mapping[str, str]) -> None:
         self._store, self._settings, self._models = store, settings, models
         self.document = settings.name
+        self._kept: tuple[str, bytes, Reading] | None = None
+        """The version that was read last: its digest, its bytes, what they say. All endpoints of the document ask for it at each look."""
 
     def limits(self) -> Limits:
         """Whole basis points, and splits by the slice that the document goes by; no copies."""
@@ -52,7 +54,7 @@ class ConfigTraffic:
         there = report.document
         if there.version is None:
             return TrafficReport(None, report.transition, report.reason)
-        traffic = self._traffic(endpoint, self._store.read(self.document, there.version))
+        traffic = self._traffic(endpoint, self._read(there.version, there.digest))
         reason = report.reason
         if there.share < WHOLE:
             reason = reason or f"config {self.document} {there.version} is read by {percent(there.share)} % of the clients"
@@ -97,7 +99,7 @@ class ConfigTraffic:
                 f"Config {self.document} {there.version} is with {percent(there.share)} % of the clients just now.",
                 next=f"Let that come to its end first: mlconsole rollout status config:{self.document}",
             )
-        before = self._store.read(self.document, there.version)
+        before = self._read(there.version, there.digest)
         body = self.written(endpoint, before, step.traffic) if step.traffic is not None else self._without(endpoint, before)
         if body == before:
             return
@@ -153,17 +155,18 @@ class ConfigTraffic:
         own = tuple(entry for entry in traffic.by_slice if _given(entry.split) != _given(traffic.split))
         return content if len(own) == len(traffic.by_slice) else replace(content, traffic=replace(traffic, by_slice=own))
 
-    def _entries(self, endpoint: str, body: bytes) -> list[Entry]:
-        model = self._models.get(endpoint, endpoint)
-        reading = read(body, self._settings.format)
-        return [
-            entry
-            for entry in entries(reading.value, self._settings.layout)
-            if entry.model == model and self._has_place(reading.value, entry)
-        ]
+    def _read(self, version: int, digest: str) -> bytes:
+        kept = self._kept
+        if kept is None or kept[0] != digest:
+            body = self._store.read(self.document, version)
+            kept = self._kept = digest, body, read(body, self._settings.format)
+        return kept[1]
 
-    def _has_place(self, value: Json, entry: Entry) -> bool:
-        return isinstance(get(value, entry.pointer, None), dict)
+    def _entries(self, endpoint: str, body: bytes) -> list[Entry]:
+        """The entries of the endpoint's model."""
+        model, kept = self._models.get(endpoint, endpoint), self._kept
+        reading = kept[2] if kept is not None and kept[1] is body else read(body, self._settings.format)
+        return [entry for entry in entries(reading.value, self._settings.layout) if entry.model == model]
 
     def _traffic(self, endpoint: str, body: bytes) -> Traffic | None:
         found = [entry for entry in self._entries(endpoint, body) if entry.split]
