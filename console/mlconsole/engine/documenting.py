@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from mlconsole.core.configcase import PROBABILITY
 from mlconsole.core.configdiff import touched
 from mlconsole.core.configlint import Known, ModelFacts, lint
 from mlconsole.core.documents import Format, Layout, LiveDocument, config_target, digest_of, touches
-from mlconsole.core.entries import entries
+from mlconsole.core.entries import Entry, entries
 from mlconsole.core.findings import Finding, worst_first
 from mlconsole.core.releases import Standing
 from mlconsole.core.text import did_you_mean, neutralise
@@ -160,9 +161,13 @@ def endpoints_touched(session: Session, name: str, pointers: tuple[str, ...], di
     known = settings(session, name)
     found = entries(reading_of(session, name, bytes_at(session, digest)).value, known.layout)
     inside = [entry for entry in found if touches(pointers, entry.pointer)]
-    outside = any(not any(touches((one,), entry.pointer) for entry in found) for one in pointers)
-    chosen = found if outside or not inside else inside
+    chosen = inside if inside and not _outside(pointers, found) else found
     return tuple(dict.fromkeys(session.workspace.endpoint_for(entry.model) for entry in chosen))
+
+
+def _outside(pointers: Iterable[str], found: Sequence[Entry]) -> bool:
+    """Whether a change touches something that is in none of the entries."""
+    return any(not any(touches((one,), entry.pointer) for entry in found) for one in pointers)
 
 
 def _facts(version: ModelVersion) -> ModelFacts:
@@ -189,8 +194,7 @@ def slices_touched(session: Session, name: str, body: bytes, there: LiveDocument
     for entry in (*entries(former, known.layout), *entries(value, known.layout)):
         if touches(pointers, entry.pointer):
             found[entry.slice or entry.model] = None
-    outside = [one for one in pointers if not any(touches((one,), entry.pointer) for entry in entries(value, known.layout))]
-    return () if outside else tuple(found)
+    return () if _outside(pointers, entries(value, known.layout)) else tuple(found)
 
 
 def _serving_version(session: Session, model: str) -> ModelVersion | None:
