@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from mlconsole.core.compatibility import WorksWith, judge, works_with
+from mlconsole.core.compatibility import WorksWith, compatible, judge, works_with
 from mlconsole.core.documents import config_target, document_of
 from mlconsole.core.releases import Content, ReleaseKind, Standing, Variant
 from mlconsole.plugin.errors import NotAllowed
@@ -28,26 +28,19 @@ def require(session: Session, target: str, kind: ReleaseKind, now: Content, then
     """
     notes: list[str] = []
     skipped: list[str] = []
+    versions = published(session)
+    if then.document is not None:
+        versions[then.document.name] = then.document.version
     for endpoint, variants in _pairs(session, target, kind, now, then).items():
-        versions = published(session)
-        if then.document is not None:
-            versions[then.document.name] = then.document.version
         for variant in variants:
-            declared, order = _declared(session, variant.model)
-            mine = declared.get(variant.version, WorksWith())
+            registered = session.registry.version(variant.model, variant.version)
+            mine = works_with(registered.works_with or None) if registered is not None else WorksWith()
             if not mine.says_something:
                 continue
-            found = judge(
-                declared,
-                order,
-                variant.version,
-                versions,
-                session.environment.code,
-                model=variant.model,
-                available={name: _numbers(session, name) for name in mine.config},
-            )
+            found = compatible(mine, versions, session.environment.code, model=f"{variant.model}@{variant.version}")
             if found.ok is False and not break_glass:
-                raise NotAllowed(f"{endpoint}: {found.text}. Nothing was changed.", next=found.next, glass=kind is not ReleaseKind.REVERT)
+                next_ = _nearest(session, variant, mine, versions)
+                raise NotAllowed(f"{endpoint}: {found.text}. Nothing was changed.", next=next_, glass=kind is not ReleaseKind.REVERT)
             if found.ok is False:
                 skipped.append(f"{GATE} ({variant.name})")
             elif found.ok is None:
@@ -86,9 +79,18 @@ def _reached(content: Content) -> tuple[Variant, ...]:
     return tuple(one for one in content.variants if traffic is not None and traffic.reaches(one.name))
 
 
-def _declared(session: Session, model: str) -> tuple[dict[str, WorksWith], list[str]]:
-    versions = session.registry.versions(model)
-    return {one.version: works_with(one.works_with or None) for one in versions}, [one.version for one in versions]
+def _nearest(session: Session, variant: Variant, mine: WorksWith, versions: Mapping[str, int | None]) -> str:
+    """What would work in place of a pair that does not. Only for that all versions of the model are read: they may be ten thousand."""
+    registered = session.registry.versions(variant.model)
+    return judge(
+        {one.version: works_with(one.works_with or None) for one in registered},
+        [one.version for one in registered],
+        variant.version,
+        versions,
+        session.environment.code,
+        model=variant.model,
+        available={name: _numbers(session, name) for name in mine.config},
+    ).next
 
 
 def _numbers(session: Session, name: str) -> list[int]:
