@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from mlconsole.core.configdiff import restored, touched
 from mlconsole.core.documents import WHOLE, Document, LiveDocument, config_target, digest_of, target_told
-from mlconsole.core.findings import stops
+from mlconsole.core.findings import Severity, stops
 from mlconsole.core.live import Live
 from mlconsole.core.plans import Plan
 from mlconsole.core.pointers import get, told
 from mlconsole.core.releases import Content, Release, ReleaseKind, Standing
 from mlconsole.core.text import did_you_mean, duration
-from mlconsole.documents import read, splice
+from mlconsole.documents import splice
 from mlconsole.engine import documenting
 from mlconsole.engine.access import Deed
 from mlconsole.engine.planning import changed_outside, current, make_plan
@@ -68,7 +68,7 @@ def plan_publish(session: Session, name: str, *, reason: str = "", break_glass: 
         reason=prepared.reason,
         break_glass=break_glass,
         skipped=prepared.skipped,
-        notes=(*prepared.notes, *(("all clients at once: no stage in which a guard could stop it",))),
+        notes=(*prepared.notes, "all clients at once: no stage in which a guard could stop it"),
         confirm=prepared.confirm if session.environment.production else None,
     )
 
@@ -130,7 +130,7 @@ def prepare(session: Session, name: str, live: Live, *, reason: str = "", break_
         there,
         notes=(
             f"{_values(len(pointers))} {'changes' if len(pointers) == 1 else 'change'}: {_few(pointers)}",
-            *(f"{one.text}" for one in judged if one.severity == "look"),
+            *(one.text for one in judged if one.severity is Severity.LOOK),
             f"clients poll: everywhere {duration(session.backend.config().limits().poll_lag)} after it is published",
         ),
         skipped=tuple(f"lint: {one.text}" for one in found) if break_glass else (),
@@ -209,13 +209,13 @@ def undoing(session: Session, name: str, undone: Release, there: LiveDocument) -
     """
     live = documenting.live_bytes(session, name, there)
     assert live is not None  # it is published
-    body, notes = undone_bytes(session, name, undone, live, there)
+    body, notes = undone_bytes(session, name, undone, live)
     if body == live:
         raise UsageError(f"Nothing to do: what #{undone.number} of config {name} changed is as it was before it already.")
     return next_version(session, name, body, there), notes
 
 
-def undone_bytes(session: Session, name: str, undone: Release, live: bytes, there: LiveDocument) -> tuple[bytes, tuple[str, ...]]:
+def undone_bytes(session: Session, name: str, undone: Release, live: bytes) -> tuple[bytes, tuple[str, ...]]:
     """Bytes in which exactly what a release touched is as it was before it; and what a person should know of that.
 
     Raises:
@@ -225,26 +225,29 @@ def undone_bytes(session: Session, name: str, undone: Release, live: bytes, ther
     assert done is not None  # releases of documents have one
     if done.before is None:
         raise UsageError(f"Nothing to go back to: #{undone.number} is the first release of config {name}.")
-    format_ = documenting.settings(session, name).format
-    before = documenting.version_bytes(session, name, done.before, done.before_digest)
-    after = documenting.version_bytes(session, name, done.version, done.digest)
-    later: tuple[str, ...] = ()
-    if digest_of(live) == done.digest:
-        body = before  # byte for byte as it was
-    else:
-        values = [read(one, format_).value for one in (live, before, after)]
-        found = restored(values[0], values[1], values[2], done.pointers)
-        if found.overlaps:
-            raise ChangedOutside(
-                f"Later changes of config {name} touched what #{undone.number} changed: {_few(found.overlaps)}. Nothing was changed.",
-                next=f"Look at them: mlconsole config diff {name} {done.version} live; set values yourself: mlconsole config edit {name}",
-            )
-        body = splice(live, format_, found.edits) if found.edits else live
-        later = touched(values[2], values[0])
+    body, overlaps, later = _without(session, done, live)
+    if overlaps:
+        raise ChangedOutside(
+            f"Later changes of config {name} touched what #{undone.number} changed: {_few(overlaps)}. Nothing was changed.",
+            next=f"Look at them: mlconsole config diff {name} {done.version} live; set values yourself: mlconsole config edit {name}",
+        )
     notes: tuple[str, ...] = (f"restores {_values(len(done.pointers))}: {_few(done.pointers)}",)
     if later:
         notes += (f"{_values(len(later))} changed later {'stays' if len(later) == 1 else 'stay'}: {_few(later)}",)
     return body, notes
+
+
+def _without(session: Session, done: Document, live: bytes) -> tuple[bytes, tuple[str, ...], tuple[str, ...]]:
+    """Live bytes without what a publication did: its values are as they were before it, but those that somebody changed since, which are
+    named; and what else was changed since."""
+    before = documenting.version_bytes(session, done.name, done.before, done.before_digest)
+    if digest_of(live) == done.digest:
+        return before, (), ()  # byte for byte as it was
+    after = documenting.version_bytes(session, done.name, done.version, done.digest)
+    now, was, became = (documenting.reading_of(session, done.name, one).value for one in (live, before, after))
+    found = restored(now, was, became, done.pointers)
+    body = splice(live, documenting.settings(session, done.name).format, found.edits) if found.edits else live
+    return body, found.overlaps, touched(became, now)
 
 
 def carrying(
@@ -273,7 +276,7 @@ def carrying(
     told_ = (
         f"config {name} {prepared.live.version} → {document.version} goes with it, and back with it: {_few(document.pointers)}",
         f"{together}; until all clients have polled ({lag}) some ask with the config of before",
-        *(one for one in prepared.notes[1:-1]),
+        *prepared.notes[1:-1],
     )
     there = replace(live, document=config.document)
     return there, replace(then, document=document), prepared.now, told_, prepared.skipped
@@ -300,7 +303,7 @@ def taken_back(session: Session, endpoint: str, target: Release, then: Content) 
     notes: list[str] = []
     before = body
     for release in carried:
-        body, told_ = undone_bytes(session, name, release, body, there)
+        body, told_ = undone_bytes(session, name, release, body)
         notes += told_
     if body == before:
         return session.backend.describe(endpoint), then, None, ()
@@ -323,26 +326,15 @@ def before_it(session: Session, wanted: Document, revert_to: Content) -> Content
     """What taking a publication back leads to: the release before it, or, where the document was written since, what is live with exactly
     what the publication touched as it was. A value that somebody else changed again is theirs, and stays.
     """
-    target = config_target(wanted.name)
-    live = session.backend.describe(target).document
+    live = session.backend.describe(config_target(wanted.name)).document
     before = revert_to.document
     if live is None or before is None or live.digest in (wanted.digest, before.digest) or live.share < WHOLE:
         return revert_to
     body = documenting.live_bytes(session, wanted.name, live)
     if body is None:
         return revert_to
-    bodies = (
-        body,
-        documenting.version_bytes(session, wanted.name, before.version, before.digest),
-        documenting.bytes_at(session, wanted.digest),
-    )
-    now, was, became = (documenting.reading_of(session, wanted.name, one).value for one in bodies)
-    edits = restored(now, was, became, wanted.pointers).edits
-    if not edits:
-        return Content(document=as_document(live))
-    return Content(
-        document=next_version(session, wanted.name, splice(body, documenting.settings(session, wanted.name).format, edits), live)
-    )
+    taken_out, _, _ = _without(session, wanted, body)
+    return Content(document=as_document(live) if taken_out == body else next_version(session, wanted.name, taken_out, live))
 
 
 def as_document(there: LiveDocument) -> Document:
