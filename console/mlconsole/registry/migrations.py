@@ -169,10 +169,10 @@ def _documents(connection: sqlite3.Connection) -> None:
     """Config documents: the bytes of their versions, drafts, forecasts."""
     for statement in _DOCUMENTS:
         connection.execute(statement)
-    for table in ("draft", "forecast"):
-        for event in ("INSERT", "UPDATE", "DELETE"):
-            when = f'AFTER {event} ON "{table}"'
-            connection.execute(f"CREATE TRIGGER revised_{table}_{event.lower()} {when} BEGIN UPDATE revision SET number = number + 1; END")
+    # How a forecast stands is counted anew all the time, as a probe's figures are: only drafts are revised.
+    for event in ("INSERT", "UPDATE", "DELETE"):
+        when = f"AFTER {event} ON draft"
+        connection.execute(f"CREATE TRIGGER revised_draft_{event.lower()} {when} BEGIN UPDATE revision SET number = number + 1; END")
 
 
 def _callers(connection: sqlite3.Connection) -> None:
