@@ -105,7 +105,9 @@ def yaml_texts(draw: st.DrawFn, value: Any) -> str:
     """A value as YAML: blocks and brackets, with quotes and without, with comments where comments may stand."""
     step = draw(st.sampled_from([2, 2, 4]))
     text = draw(st.sampled_from(["", "# all of it\n", "---\n"])) + draw(_yaml(value, 0, step, top=True))
-    text += draw(st.sampled_from(["\n", "", "\n# the end\n"]))
+    # A text in a `|` block has its last line break only where the document has one there, too.
+    cut = [] if "|\n" in text else [""]
+    text += draw(st.sampled_from(["\n", *cut, "\n# the end\n"]))
     return text.replace("\n", "\r\n") if draw(st.booleans()) else text
 
 

@@ -107,10 +107,10 @@ CHAIN = b"a0: &a0 x\n" + b"".join(f"a{i}: &a{i} [[[[[[[[[[*a{i - 1}]]]]]]]]]]\n"
     ],
 )
 def test_small_files_that_would_grow_or_crash_are_refused_quickly(data: bytes, expected: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()  # of this process alone: a busy machine is no slow reader
     problem = attempt(data)
     assert expected in (problem.message if problem else "")
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_aliases_of_whole_values_work_and_stand_at_their_new_path() -> None:
