@@ -13,6 +13,9 @@ from mlconsole.core.documents import WHOLE, Document, LiveDocument, document_of
 from mlconsole.core.releases import NOTHING, Content, Variant
 from mlconsole.core.traffic import Shadow, SliceSplit, Split, Traffic, percent
 
+READ_ONLY = "read-only"
+"""The resource of a live variant that says why it can't be changed from here: *it is serverless* (foreign text)."""
+
 
 class VariantState(StrEnum):
     """How a variant is, as its backend says."""
@@ -67,6 +70,11 @@ class Live:
         """Whether there is anything of this endpoint at all."""
         published = document_of(self.endpoint) is not None and self.document is not None and self.document.version is not None
         return bool(self.variants) or self.traffic is not None or published
+
+    @property
+    def only_to_look_at(self) -> str:
+        """Why it can't be changed from here; empty: it can."""
+        return next((there.resources[READ_ONLY] for there in self.variants if READ_ONLY in there.resources), "")
 
     def variant(self, name: str) -> LiveVariant | None:
         """The variant of that name."""

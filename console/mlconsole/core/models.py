@@ -14,6 +14,9 @@ from mlconsole.core.text import is_name
 Json = Any
 """A value that JSON can hold; what a metadata file or a backend gave, kept as data."""
 
+UNKNOWN = "unknown"
+"""What stands in place of what nobody wrote down, as of a version that was found running."""
+
 
 @dataclass(frozen=True)
 class Actor:
@@ -116,6 +119,8 @@ class ModelVersion:
     description: str = ""
     works_with: Mapping[str, Json] = field(default_factory=dict)
     """Which config versions and which code it declares to work with, as `core.compatibility` reads it; empty: it declares nothing."""
+    origin: str = ""
+    """The id of the catalog's version that it was imported from; empty: it was registered from files, or found."""
 
     @property
     def name(self) -> str:

@@ -5,16 +5,30 @@ A plugin is a module-level `Plugin` object that an entry point in the group `mlc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlconsole.plugin.options import Option
 
 if TYPE_CHECKING:
+    from mlconsole.core.models import Json
     from mlconsole.plugin.roles import Context
 
-ROLES = ("serving", "traffic", "predictions", "config", "lifecycle", "actions")
+ROLES = (
+    "serving",
+    "traffic",
+    "predictions",
+    "config",
+    "metrics",
+    "alarms",
+    "catalog",
+    "lifecycle",
+    "actions",
+    "authors",
+    "account",
+    "discovery",
+)
 """The roles there are, by the names that `mlconsole.yaml` binds."""
 
 KINDS = ("probe", "notifier")
@@ -40,6 +54,8 @@ class Plugin:
     summary: str
     factories: Mapping[str, Callable[[Context], Any]]
     options: tuple[Option, ...] = field(default=())
+    policy: Callable[[Context, Collection[str]], Json] | None = None
+    """What the backend has to allow, at least, for these roles of an environment, in its own words (an IAM policy)."""
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,7 @@ How other backends fill these roles is written down in `docs/roles.md`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -42,6 +42,11 @@ class Context:
     clock: Clock
     by_name: bool = False
     """Applications choose a variant themselves and ask for it by its name: no role of the environment splits requests (`traffic_in`)."""
+    guardian: bool = False
+    """It is made in the guardian's process: a plugin may have other credentials for that."""
+    released: Callable[[], Mapping[tuple[str, str], ModelVersion | None]] | None = None
+    """Endpoint and variant → the version behind it, of every release here that is remembered, as far as it is registered: for roles that
+    meet a variant's traces and have no order that says what it is. None: nobody knows of releases."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,10 @@ class Order:
     """Variant name → its registered version, for each variant of the step's `ensures`, and for those of the endpoint that are known."""
     documents: Mapping[str, bytes] = field(default_factory=dict)
     """Digest → bytes, of the step's `document` and of the version that is read before it."""
+    back: bool = False
+    """It is part of going back, which no rule forbids: a store wants nothing that has to be so before one goes forward (quiet alarms)."""
+    at_once: bool = False
+    """Whoever orders it waits by itself: a store that could grow or bake of its own does neither."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +163,17 @@ class Serving(Protocol):
         Raises:
             NotFound: no such endpoint or variant.
             Unavailable: nobody answered.
+        """
+        ...
+
+
+@runtime_checkable
+class Tidies(Protocol):
+    """A serving role that creates things beside the endpoint itself (configurations, models) to carry steps out."""
+
+    def tidy(self, endpoint: str, release: str) -> Sequence[str]:
+        """Take away what was created for that release (`Order.release`), which did not come to stand, and nothing uses; what that was.
+        What may still be a revert target stays. The endpoint is in its revert target again.
         """
         ...
 
@@ -281,6 +301,24 @@ class ConfigStore(Protocol):
 
 
 @runtime_checkable
+class Schemas(Protocol):
+    """A store of config documents that holds what is published against schemas of its own, so that this can be done before."""
+
+    def schemas(self, document: str) -> Sequence[bytes]:
+        """The JSON Schemas, each saying its draft; none where the store checks nothing. Foreign text."""
+        ...
+
+
+@runtime_checkable
+class Watching(Protocol):
+    """A store of config documents that watches alarms of its own while it publishes, and takes a version back by itself."""
+
+    def watching(self, document: str) -> str:
+        """What is armed whenever the document is published, in one sentence without its full stop; empty: nothing is. Foreign text."""
+        ...
+
+
+@runtime_checkable
 class Logs(Protocol):
     """A serving role that can show what its variants wrote."""
 
@@ -378,6 +416,25 @@ class Page:
     observations: Sequence[Observation]
     cursor: str
     at_end: bool
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of what was predicted a predictions role can tell, in words."""
+
+    notes: Sequence[str] = ()
+    """What is so by its set-up: `20 of 100 requests of relevance are captured`, `they come up to 4 min late`."""
+    trouble: Sequence[str] = ()
+    """What is missing, though it should be there."""
+
+
+@runtime_checkable
+class Covering(Protocol):
+    """A predictions role that sees only some of the predictions, or sees them late, and can say so."""
+
+    def coverage(self, cursor: str) -> Coverage:
+        """Of what was read up to the cursor; asks nobody."""
+        ...
 
 
 @runtime_checkable

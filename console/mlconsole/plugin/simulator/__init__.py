@@ -1,4 +1,4 @@
-"""A backend that is not there: it plays serving, traffic, predictions, config and logs, and has injectable faults.
+"""A backend that is not there: it plays serving, traffic, predictions, metrics, config and logs, and has injectable faults.
 
 For tests, ours and a stranger's::
 
@@ -23,6 +23,7 @@ from mlconsole.plugin.simulator.behaviour import Behaviour
 from mlconsole.plugin.simulator.clock import ManualClock
 from mlconsole.plugin.simulator.configstore import SimulatedConfigStore
 from mlconsole.plugin.simulator.faults import Fault, FaultKind, When
+from mlconsole.plugin.simulator.metrics import SimulatedMetrics
 from mlconsole.plugin.simulator.requests import Load
 from mlconsole.plugin.simulator.roles import IdentifiedServing, SimulatedPredictions, SimulatedServing, SimulatedTraffic
 from mlconsole.plugin.simulator.settings import OPTIONS, Settings, Shape, settings_from
@@ -52,6 +53,11 @@ def _predictions(context: Context) -> SimulatedPredictions:
     return SimulatedPredictions(world_of(context))
 
 
+def _metrics(context: Context) -> SimulatedMetrics:
+    settings = settings_from(context.options)
+    return SimulatedMetrics(world_of(context), settled=settings.metrics_settled, by_slice=settings.metrics_by_slice)
+
+
 def _config(context: Context) -> SimulatedConfigStore:
     return SimulatedConfigStore(world_of(context), settings_from(context.options))
 
@@ -60,7 +66,7 @@ plugin = Plugin(
     "simulator",
     "1",
     "A simulated backend with injectable faults, for tests.",
-    {"serving": _serving, "traffic": _traffic, "predictions": _predictions, "config": _config},
+    {"serving": _serving, "traffic": _traffic, "predictions": _predictions, "metrics": _metrics, "config": _config},
     OPTIONS,
 )
 
@@ -108,6 +114,7 @@ __all__ = [
     "Shape",
     "Simulated",
     "SimulatedConfigStore",
+    "SimulatedMetrics",
     "SimulatedPredictions",
     "SimulatedServing",
     "SimulatedTraffic",

@@ -41,6 +41,8 @@ OPTIONS = (
     Option("config_seconds", Kind.NUMBER, "How long a publication takes.", 1.0, minimum=0),
     Option("config_poll", Kind.NUMBER, "Seconds after which every client has read what is published.", 45.0, minimum=0),
     Option("config_bytes", Kind.INTEGER, "The largest document that is taken.", MOST_BYTES, minimum=1),
+    Option("metrics_settled", Kind.NUMBER, "Seconds after which a minute's figures are whole.", 120.0, minimum=0),
+    Option("metrics_by_slice", Kind.FLAG, "Whether figures are told by slice.", False),
     Option("caller", Kind.TEXT, "As whom it takes who calls; left out, it does not know."),
     Option("account", Kind.TEXT, "That caller's account.", ""),
     Option("region", Kind.TEXT, "Where it is.", ""),
@@ -68,6 +70,8 @@ class Settings:
     config_seconds: float = 1.0
     config_poll: float = 45.0
     config_bytes: int = MOST_BYTES
+    metrics_settled: float = 120.0
+    metrics_by_slice: bool = False
     caller: str | None = None
     account: str = ""
     region: str = ""
