@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mlconsole.core.models import Metrics
+from mlconsole.core.models import UNKNOWN, Metrics
 from mlconsole.core.text import neutralise
 
 _LOWER_IS_BETTER = re.compile(
@@ -68,7 +68,7 @@ class Evaluation:
     @property
     def comparable(self) -> bool:
         """Whether both were measured on the same set, and it is known which."""
-        return bool(self.sets[0]) and self.sets[0] == self.sets[1]
+        return self.sets[0] not in ("", UNKNOWN) and self.sets[0] == self.sets[1]
 
     def worse(self, margin: float = 0.0) -> tuple[Figure, ...]:
         """The figures that are worse by more than `margin`."""

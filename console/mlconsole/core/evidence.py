@@ -313,7 +313,7 @@ def mark_of(windows: Mapping[int, Summary], begin: int, until: int) -> tuple[int
     for at in range(begin, until, WINDOW):
         one = windows.get(at)
         if one is not None:
-            count, n, more = count + 1, n + one.n, more + one.failed + one.scored
+            count, n, more = count + 1, n + one.n, more + one.failed + one.scored + len(one.sample)
     return begin, until, count, n, more
 
 

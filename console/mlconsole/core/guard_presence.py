@@ -49,6 +49,8 @@ def silent(staged: Staged, rule: GuardRule) -> list[GuardResult]:
             rate = staged.rate(part.slice)
             waits.append((part.slice, need, need / rate if rate > 0 else None))
     if not named:
+        if rule.by_slice and any(part.pooled for part in staged.parts) and not any(staged.stable(part).n for part in staged.parts[1:]):
+            return [unasked(rule, "requests are not counted by slice here")]
         anything = staged.new(staged.whole, shadow=False)
         verdict = Verdict.PASS if anything.answered else Verdict.NO_DATA
         return [GuardResult(rule.name, verdict, n=anything.n, text="no slices" if anything.answered else "no answer yet")]

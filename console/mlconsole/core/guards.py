@@ -69,14 +69,19 @@ def probe_result(rule: GuardRule, ok: bool | None, text: str, value: float | Non
     return GuardResult(rule.name, verdict, new=value, limit=limit, text=text, dry_run=rule.dry_run)
 
 
-def alarm_result(rule: GuardRule, opened: tuple[str, ...] | None, known: int = 0) -> GuardResult:
-    """The endpoint's alarms that began in this rollout and are open, as a person reads them; None: nobody could tell. `known`: how many
-    alarms there are that were asked (of the backend), where that can be said.
+def alarm_result(
+    rule: GuardRule, opened: tuple[str, ...] | None, known: int = 0, held: tuple[str, ...] = (), why: str = "alarms are not being looked at"
+) -> GuardResult:
+    """The endpoint's alarms that began in this rollout and are open, as a person reads them; None: nobody could tell, and `why`. `known`:
+    how many alarms there are that were asked (of the backend), where that can be said. `held`: what of these is not OK, and is no reason to
+    go back: one that was set off before the rollout began, or has no data.
     """
     if opened is None:
-        return GuardResult(rule.name, Verdict.NO_DATA, text="nobody can tell: alarms are not being looked at", dry_run=rule.dry_run)
+        return GuardResult(rule.name, Verdict.NO_DATA, text=f"nobody can tell: {why}", dry_run=rule.dry_run)
     if opened:
         return GuardResult(rule.name, Verdict.FAIL, n=len(opened), text="; ".join(opened), dry_run=rule.dry_run)
+    if held:
+        return GuardResult(rule.name, Verdict.INCONCLUSIVE, n=known, text="; ".join(held), dry_run=rule.dry_run)
     return GuardResult(rule.name, Verdict.PASS, n=known, text=f"{known} of {known} OK" if known else "none is open", dry_run=rule.dry_run)
 
 

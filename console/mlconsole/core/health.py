@@ -19,6 +19,8 @@ class Question(StrEnum):
     SILENT = "silent"
     LATENCY = "latency"
     DEPENDENCY = "dependency"
+    ALARM = "alarm"
+    """One of the backend's own."""
     WATCHER = "watcher"
     # From here on they inform and never page.
     THROTTLED = "throttled"
@@ -31,7 +33,9 @@ class Question(StrEnum):
     RESOURCES = "resources"
 
 
-PAGES = frozenset({Question.IDENTICAL, Question.ERRORS, Question.SILENT, Question.LATENCY, Question.DEPENDENCY, Question.WATCHER})
+PAGES = frozenset(
+    {Question.IDENTICAL, Question.ERRORS, Question.SILENT, Question.LATENCY, Question.DEPENDENCY, Question.ALARM, Question.WATCHER}
+)
 """Those that wake somebody; the others are shown only."""
 
 

@@ -135,7 +135,7 @@ def _named(dependency: str) -> list[str]:
 
 def _where(alarm: Alarm, triage: Triage) -> str:
     worst = alarm.worst
-    if worst.question in (Question.DEPENDENCY, Question.WATCHER):
+    if worst.question in (Question.DEPENDENCY, Question.ALARM, Question.WATCHER):
         return ""
     every = [what.removesuffix("s") for what, told in triage.lines if told.endswith("   all of them")]
     if every:

@@ -16,12 +16,17 @@ ANSWERABLE = frozenset({Question.ERRORS, Question.IDENTICAL, Question.LATENCY, Q
 INFORMING = frozenset({Question.THROTTLED, Question.OVER_THRESHOLD, Question.SCORE_DRIFT})
 """Those that are measured and shown of it, and decide nothing."""
 
+COUNTED = frozenset({Question.ERRORS, Question.LATENCY, Question.SILENT, Question.SPLIT, Question.THROTTLED})
+"""The questions that figures of a backend answer, without any prediction being read."""
+
 _SHARES = frozenset(
     {Question.ERRORS, Question.IDENTICAL, Question.LATENCY, Question.OVER_THRESHOLD, Question.THROTTLED},
 )
 """Questions whose value goes from 0 to 1."""
 
-_LIMITLESS = frozenset({Question.SILENT, Question.SPLIT, Question.DEPENDENCY, Question.WATCHER, Question.IDLE, Question.RESOURCES})
+_LIMITLESS = frozenset(
+    {Question.SILENT, Question.SPLIT, Question.DEPENDENCY, Question.ALARM, Question.WATCHER, Question.IDLE, Question.RESOURCES}
+)
 """Questions that are answered yes or no."""
 
 
@@ -47,16 +52,17 @@ def lint(
     golden: Collection[str] = (),
     actions: Collection[str] = (),
     predictions: bool = True,
+    metrics: bool = False,
 ) -> tuple[Finding, ...]:
     """What is wrong with a policy where these questions can be answered, these probes and actions are there, and these models have golden
-    queries. `predictions`: whether there is a role that reads predictions back.
+    queries. `predictions`: whether there is a role that reads predictions back; `metrics`: one that tells what a backend counted.
     """
     findings = [*_schedule(policy)]
     working = 0
     for rule in policy.guards:
-        found = _subject(rule, questions, probes, golden, actions, predictions) or _figures(rule)
+        found = _subject(rule, questions, probes, golden, actions, predictions or (metrics and rule.question in COUNTED)) or _figures(rule)
         findings += found
-        watched = rule.kind is not GuardKind.ALARM or predictions or bool(probes)
+        watched = rule.kind is not GuardKind.ALARM or predictions or metrics or bool(probes)
         asked = rule.kind is not GuardKind.QUESTION or rule.question in questions
         working += not rule.dry_run and watched and asked and not any(one.stops for one in found)
     if not working:

@@ -62,13 +62,18 @@ def _small(view: View, part: Part) -> bool:
     """Whether so few requests come of a slice that it has fewer than `LEAST` in the longest stretch, by what is usual and by what came."""
     n = 0
     for _, found in view.back(part):
-        n += sum(one.n for one in found)
+        n += sum(_told_of(one) for one in found)
         if n >= LEAST:
             return False
     begins = [min(view.evidence.windows[key]) for key in view.all.keys]
     lasted = max(WINDOW, view.now - min(begins, default=view.now))
-    n = sum(one.n for key in part.keys for one in view.evidence.windows[key].values())
+    n = sum(_told_of(one) for key in part.keys for one in view.evidence.windows[key].values())
     return max(view.usual(part).rate, n / lasted) * LONGEST < LEAST
+
+
+def _told_of(one: Summary) -> int:
+    """Requests that something is known of: those that were counted, or the inputs of a sample of which nobody counted by slice."""
+    return max(one.n, len(one.sample))
 
 
 def _answers(view: View, parts: Sequence[Part]) -> list[Answer]:
@@ -218,7 +223,7 @@ def _proof(view: View, question: Question, part: Part, since: float) -> int:
             if question is Question.LATENCY and border is not None:
                 counted = paging.slow_counter(border)(one)
                 slow, timed = slow + counted.bad, timed + counted.n
-    if not total.n:
+    if not total.n and not total.sample:
         return 0
     settings = view.evidence.settings
     if question is Question.IDENTICAL:

@@ -40,6 +40,8 @@ def revert(facts: Facts) -> tuple[bool | None, str]:
 def _no_endpoint(facts: Facts) -> str:
     if facts.alarm.worst.question is Question.WATCHER:
         return "no release is at fault that nobody sees how the endpoints are"
+    if facts.alarm.worst.question is Question.ALARM:
+        return "which endpoint that alarm of the backend is about is not told"
     return "a dependency fails, not a release"
 
 

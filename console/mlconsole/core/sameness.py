@@ -36,7 +36,7 @@ def identical(view: View, part: Part, alpha: float = SAME_ALPHA) -> Answer:
     wanted = LEAST
     for at, found in view.back(part):
         for one in found:
-            answered += one.answered
+            answered += max(one.answered, len(one.sample))  # of a sample nobody may have counted how many there were
             # The newest answer to an input counts.
             outputs = {**one.sample, **outputs}
             begin, first = at, min(first, one.first)

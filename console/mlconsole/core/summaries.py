@@ -75,6 +75,9 @@ def latency_edge(bucket: int) -> float:
 class Summary:
     """Counts and histograms. `failed` is every answer that is no prediction, `throttled` (429) apart; what a model said is of the rest.
 
+    Where a backend counts itself, `n`, `failed`, `throttled` and `latency` are its figures, and what a model said is of a sample of the
+    requests: then there may be scores in a window in which nothing is counted (yet).
+
     `latency` and `scores`: bucket → count. `sample`: an input's hash → its output's hash, of the `SAMPLE` inputs with the smallest hashes.
     `errors`: why it failed → how often, the most frequent ones. `fields`: an input field → token → count, where a token is `m` (missing),
     `c:VALUE` (a category), `n:BUCKET` (a number, by `score_bucket`), `l:BUCKET` (a text's length, by `score_bucket`).
@@ -163,7 +166,7 @@ class Summary:
 
     def to_json(self) -> str:
         """As it is stored."""
-        body: dict[str, Any] = {"n": self.n, "t": [self.first, self.last] if self.n else None}
+        body: dict[str, Any] = {"n": self.n, "t": [self.first, self.last] if math.isfinite(self.first) else None}
         for short, value in (("f", self.failed), ("h", self.throttled), ("s", self.scored)):
             if value:
                 body[short] = value

@@ -89,6 +89,8 @@ def title(alarm: Alarm, slices: Mapping[str, Sequence[str]] | None = None) -> st
         told = f"slow in {where}" if where else "slow"
     elif worst.question is Question.DEPENDENCY:
         told = f"{worst.subject} failing"
+    elif worst.question is Question.ALARM:
+        told = f"{worst.subject} in ALARM"
     elif worst.question is Question.WATCHER:
         told = f"{worst.subject} can't be read" if worst.subject else "nobody watches"
     else:

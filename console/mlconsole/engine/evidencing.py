@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from mlconsole.core.evidence import Cache, Evidence
 from mlconsole.core.health import Baseline, Settings
 from mlconsole.core.profiles import baseline_of
-from mlconsole.core.releases import NOTHING, Content
+from mlconsole.core.releases import Content
 from mlconsole.core.summaries import Key, Summary
 from mlconsole.core.traffic import WHOLE
+from mlconsole.engine import metering
 from mlconsole.engine.observing import split_since
 
 if TYPE_CHECKING:
@@ -46,7 +47,11 @@ class Gathering:
         self._revision = 0
         self._from = float("inf")
         self._baselines: dict[tuple[str, str], Baseline] = {}
+        self._until: Mapping[str, float] = {}
+        """Endpoint → up to when a backend that counts itself has told its figures (epoch s)."""
         self.horizon = HORIZON
+        self.near = False
+        """Figures are asked for each period: what is older than that needs tells nothing of now."""
 
     def refresh(self) -> None:
         """Read what was written since the last look, and forget what is too old."""
@@ -58,12 +63,24 @@ class Gathering:
         if since < self._from - _MARGIN:  # a longer time is asked for than was read so far: all of it anew
             self._known, revision = {}, 0
             self._from = since
+        self._until = metering.read_until(session)
         for stored in store.windows(session.environment.name, since, revision=revision):
             self._revision = max(self._revision, stored.revision)
             self._known.setdefault(stored.key.endpoint, Known()).windows.setdefault(stored.key, {})[stored.start] = stored.summary
         if since - self._from > _MARGIN:
             self._forget(since)
             self._from = since
+
+    def as_of(self, endpoint: str) -> float:
+        """The time that the endpoint is judged as of (epoch s): now, or where the backend counts itself, up to when its figures are known.
+
+        Figures that are later than they usually are stand for nothing any more: time goes on then, and there is no request in it.
+        """
+        now = self._session.clock.now().timestamp()
+        until = self._until.get(endpoint)
+        if until is None:
+            return now
+        return min(now, max(until, now - metering.usual_lag(self._session, near=self.near)))
 
     def _forget(self, since: float) -> None:
         for known in self._known.values():
@@ -100,14 +117,13 @@ class Gathering:
         """All that the endpoint is judged by; `content` is what its live release wants, None where it is not ours."""
         session = self._session
         known = self._known.setdefault(endpoint, Known())
-        now = session.clock.now()
         since = self._memory.get(("split since", endpoint), lambda: split_since(session, endpoint))
         traffic = content.traffic if content else None
         serving = {name: traffic.share(name) / WHOLE for name in content.names if traffic.reaches(name)} if content and traffic else {}
         settings = session.workspace.endpoints.get(endpoint)
         return Evidence(
             endpoint=endpoint,
-            now=now.timestamp(),
+            now=self.as_of(endpoint),
             windows=known.windows,
             serving=serving,
             split_since=since.timestamp() if since else None,
@@ -135,16 +151,6 @@ class Gathering:
             registered = self._session.registry.version(model, version)
             self._baselines[key] = baseline_of(registered) if registered else Baseline()
         return self._baselines[key]
-
-
-def contents(session: Session) -> dict[str, Content]:
-    """What the live release of each endpoint wants; those that were deleted are not there."""
-    found = {}
-    for row in session.registry.endpoints(session.environment.name):
-        recorded = session.registry.live_release(session.environment.name, row.name)
-        if recorded is not None and recorded.release.content != NOTHING:
-            found[row.name] = recorded.release.content
-    return found
 
 
 def _stretches(alarms: Iterable[Alarm], endpoint: str) -> Iterable[tuple[float, float]]:

@@ -5,13 +5,17 @@ The cursor is moved in the transaction that stores what was read, and only from 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mlconsole.core.text import neutralise
+from mlconsole.engine.metering import Metering, bound
+from mlconsole.engine.observing import METRICS
 from mlconsole.plugin.errors import InvalidRequest, MLConsoleError
+from mlconsole.plugin.roles import Coverage
 
 if TYPE_CHECKING:
     from mlconsole.engine.session import Session
@@ -31,6 +35,10 @@ _PRUNE = 60.0
 """Seconds between two looks at the store's size."""
 
 
+_COVERS = 10.0
+"""Seconds between two looks at what the predictions role says of what it could read."""
+
+
 @dataclass(frozen=True)
 class Ingested:
     """What one look at the sources brought: observations stored, whether all of it is read, and why a source could not be read."""
@@ -40,6 +48,8 @@ class Ingested:
     trouble: tuple[MLConsoleError, ...] = ()
     passed: tuple[str, ...] = ()
     """What of an application's log could not be understood, in words."""
+    unread: str = "predictions"
+    """What it is that can't be read: predictions, or metrics."""
 
 
 class Ingest:
@@ -49,9 +59,11 @@ class Ingest:
         self._session = session
         self._pruned: float | None = None
         self._logs: dict[str, ApplicationLog] | None = None
+        self._metering = Metering(session)
+        self._covered: tuple[float, Coverage] | None = None
 
-    def run(self) -> Ingested:
-        """Read what is new.
+    def run(self, near: Collection[str] | None = ()) -> Ingested:
+        """Read what is new. `near`: the endpoints whose metrics are asked for each period; None: all of them.
 
         Raises:
             MLConsoleError: the store itself can't be written. A source that can't be read is part of the answer instead.
@@ -65,11 +77,35 @@ class Ingest:
                 caught_up = caught_up and to_the_end
             except MLConsoleError as error:
                 trouble.append(error)
+        unread = PREDICTIONS if trouble else METRICS
+        stored += self._metering.run(near)
+        if self._metering.trouble is not None:
+            trouble.append(self._metering.trouble)
+        caught_up = caught_up and self._metering.caught_up
         now = self._session.clock.elapsed()
         if self._pruned is None or now - self._pruned >= _PRUNE:
             self._pruned = now
             self._session.observations.prune(self._session.clock.now().timestamp())
-        return Ingested(stored, caught_up, tuple(trouble), tuple(self._passed()))
+        return Ingested(stored, caught_up, tuple(trouble), tuple(self._passed()), unread if trouble else PREDICTIONS)
+
+    def coverage(self) -> Coverage:
+        """What the predictions role says of what was read so far, by whomever."""
+        now = self._session.clock.elapsed()
+        if self._covered is None or now - self._covered[0] >= _COVERS:
+            found = Coverage()
+            with suppress(MLConsoleError):  # what can't be read is told as trouble already
+                cursor = self._session.observations.cursor(self._session.environment.name, PREDICTIONS)
+                found = self._session.backend.coverage(cursor) if cursor is not None else found
+            self._covered = now, Coverage(tuple(map(neutralise, found.notes)), tuple(map(neutralise, found.trouble)))
+        return self._covered[1]
+
+    def meter(self, near: Collection[str] | None) -> None:
+        """Ask for the metrics of what is in sight here; the rest is read by whoever watches.
+
+        Raises:
+            MLConsoleError: the store can't be written.
+        """
+        self._metering.run(near, only_near=True)
 
     def _passed(self) -> Iterator[str]:
         for source, reader in (self._logs or {}).items():
@@ -99,6 +135,8 @@ class Ingest:
     def _read(self, source: str, reader: Predictions) -> tuple[int, bool]:
         store, environment = self._session.observations, self._session.environment.name
         stored = 0
+        # Where the backend counts itself, what it keeps of the requests is a sample of them: it must not count them again.
+        counted = source != PREDICTIONS or not bound(self._session)
         after = store.cursor(environment, source)
         cursor = after if after is not None else reader.cursor_at(self._session.clock.now() - _FIRST)
         for _ in range(_MOST_PAGES):
@@ -110,7 +148,7 @@ class Ingest:
                 cursor = reader.cursor_at(self._session.clock.now())
                 page = reader.read(cursor)
             if page.observations or page.cursor != after:
-                if not store.ingest(environment, source, page.observations, after=after, cursor=page.cursor):
+                if not store.ingest(environment, source, page.observations, after=after, cursor=page.cursor, counted=counted):
                     return stored, page.at_end  # somebody else was faster; the next look goes on from there
                 stored += len(page.observations)
             after = cursor = page.cursor

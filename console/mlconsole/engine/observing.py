@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 WINDOW = 600.0
 """Seconds back that are looked at, at most; less when the traffic changed since."""
 
+METRICS = "metrics"
+"""The role of a backend that counts itself: what is predicted is a sample then."""
+
 _MOST = 50_000
 """Observations that are read for one look, at most."""
 
@@ -25,9 +28,22 @@ def observe(session: Session, endpoints: Iterable[str], *, window: float = WINDO
 
     Without a predictions role, or when it does not answer, the result says nothing of an endpoint (it is missing): *not observed*.
     """
-    predictions = session.backend.predictions()
     names = list(endpoints)
-    if predictions is None or not names:
+    sampled = _predicted(session, names, window) if names else {}
+    if not names or METRICS not in session.environment.roles:
+        return sampled
+    from mlconsole.engine.meteredtraffic import metered
+
+    try:
+        return metered(session, {name: split_since(session, name) for name in names}, sampled)
+    except MLConsoleError:
+        return {}
+
+
+def _predicted(session: Session, names: Sequence[str], window: float) -> Mapping[str, Observed]:
+    """The same from predictions."""
+    predictions = session.backend.predictions()
+    if predictions is None:
         return {}
     now = session.clock.now()
     since = {name: max(split_since(session, name) or now - timedelta(seconds=window), now - timedelta(seconds=window)) for name in names}

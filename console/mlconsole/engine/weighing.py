@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlconsole.core.evidence import HOUR
 from mlconsole.core.guards import action_result, alarm_result, golden_result, probe_result, results
-from mlconsole.core.health import Settings
+from mlconsole.core.health import Question, Settings
 from mlconsole.core.policies import GuardKind, GuardRule
 from mlconsole.core.rollouts import GuardResult, Rollout
 from mlconsole.core.staged import DAY, WINDOWS, GuardEvidence
@@ -20,6 +21,7 @@ from mlconsole.core.traffic import WHOLE
 from mlconsole.core.triage import title
 from mlconsole.core.verdicts import Verdict
 from mlconsole.core.wording import count, percent
+from mlconsole.engine import metering, nativealarms
 from mlconsole.engine.evidencing import Gathering
 from mlconsole.engine.ingesting import Ingest
 from mlconsole.engine.pairing import Pairing
@@ -67,6 +69,7 @@ class Weighing:
         self._session = session
         self._memory = Memory(session)
         self._gathering = Gathering(session, self._memory)
+        self._gathering.near = True
         self._ingest, self._pairing = Ingest(session), Pairing(session)
         self._reading: threading.Thread | None = None
         self._asked: dict[str, tuple[float, int, GuardResult]] = {}
@@ -81,10 +84,15 @@ class Weighing:
         now = session.clock.now().timestamp()
         # Until applications that read in a document whom to ask have looked there, requests go as they did before.
         began = rollout.stage_began.timestamp() + session.backend.reading_lag() if rollout.stage_began else now
-        self._read()
+        self._read(rollout.endpoint)
         # All of the stage, however long it takes, and the hour before it.
         self._gathering.horizon = max(self._gathering.horizon, min(now - began, DAY) + HOUR)
         self._gathering.refresh()
+        if metering.bound(session):
+            # A period's figures are of all of it: one that began before the stage tells of what was before it, too.
+            period = metering.resolution_of(session).period
+            began = math.ceil(began / period) * period
+            now = self._gathering.as_of(rollout.endpoint)
         self._memory.refresh()
         evidence = self._gathering.evidence(rollout.endpoint, rollout.present.content, (), {})
         windows = self._with_former(rollout, evidence.windows, began)
@@ -143,17 +151,17 @@ class Weighing:
 
     def last_new(self, rollout: Rollout) -> float | None:
         """When the newest request of the new variant began (epoch s); no guard is asked for that."""
-        self._read()
+        self._read(rollout.endpoint)
         self._gathering.refresh()
         self._memory.refresh()
         return self._last_new(rollout, self._gathering.evidence(rollout.endpoint, None, (), {}).windows)
 
-    def _read(self) -> None:
+    def _read(self, *endpoints: str) -> None:
         """Read on what was predicted: what decides does not wait until somebody looks at health. A source that hangs is not waited for."""
 
         def read() -> None:
             with suppress(MLConsoleError):  # health says so, and what is not known passes no guard
-                self._ingest.run()
+                self._ingest.run(endpoints)
 
         if self._reading is None or not self._reading.is_alive():
             self._reading = threading.Thread(target=read, daemon=True, name="predictions")
@@ -169,7 +177,7 @@ class Weighing:
         self._gathering.refresh()
         self._memory.refresh()
         evidence = self._gathering.evidence(endpoint, None, (), {})
-        return rates_of(evidence.windows, self._session.clock.now().timestamp())
+        return rates_of(evidence.windows, self._gathering.as_of(endpoint))
 
     def _settings(self, endpoint: str) -> Settings:
         known = self._session.workspace.endpoints.get(endpoint)
@@ -218,9 +226,20 @@ class Weighing:
         opened = tuple(
             neutralise(f"alarm {one.number}, {title(one)}")
             for one in registry.alarms(rollout.environment, open_only=True)
-            if rollout.endpoint in one.endpoints and one.opened >= rollout.started and _about(one.worst.variants, rollout)
+            if rollout.endpoint in one.endpoints
+            and one.opened >= rollout.started
+            and _about(one.worst.variants, rollout)
+            and one.worst.question is not Question.ALARM  # when that was set off, the backend says
         )
-        return alarm_result(rule, opened)
+        return self._with_native(rollout, rule, opened, (rollout.endpoint,))
+
+    def _with_native(self, rollout: Rollout, rule: GuardRule, opened: tuple[str, ...], endpoints: Collection[str]) -> GuardResult:
+        """Ours, and those of the backend."""
+        told = nativealarms.look(self._session)
+        if told.alarms is None and not opened:
+            return alarm_result(rule, None, why=f"the backend's alarms can't be read: {neutralise(told.trouble)}")
+        native, held, known = nativealarms.guarding(told, rollout, endpoints)
+        return alarm_result(rule, (*native, *opened), known, held)
 
     def _now_and_then(self, rollout: Rollout, rule: GuardRule) -> GuardResult:
         """Golden queries and actions cost something: once a stage at least, and then each half minute."""

@@ -23,7 +23,7 @@ from mlconsole.observations import schema
 from mlconsole.observations.labels import KnownLabels
 from mlconsole.observations.packing import packed, unpacked
 from mlconsole.observations.room import give_back, hours_of, make_room
-from mlconsole.observations.summarising import Digest, digest
+from mlconsole.observations.summarising import Digest, Labels, add, digest
 from mlconsole.plugin.roles import Observation
 
 _HOUR = 3600
@@ -96,15 +96,26 @@ class Store:
         found = self._all("SELECT cursor FROM source WHERE environment = ? AND source = ?", (environment, source))
         return str(found[0][0]) if found else None
 
-    def ingest(self, environment: str, source: str, observations: Sequence[Observation], *, after: str | None, cursor: str) -> bool:
+    def ingest(
+        self,
+        environment: str,
+        source: str,
+        observations: Sequence[Observation],
+        *,
+        after: str | None,
+        cursor: str,
+        figures: Mapping[tuple[int, Key], Summary] | None = None,
+        counted: bool = True,
+    ) -> bool:
         """Take in what was read between the cursors `after` and `cursor`, all or nothing: rows, summaries, labels and the cursor.
 
+        `figures`: what a backend counted itself, by begin and key, added to the summaries that are there. `counted`: see `digest`.
         False: the stored cursor is not `after` any more, since somebody else was faster; nothing was written.
 
         Raises:
             StoreUnusable: it can't be written; nothing was.
         """
-        if not observations and cursor == after:
+        if not observations and not figures and cursor == after:
             return self.cursor(environment, source) == after
         with self._transaction() as connection:
             if self._stored_cursor(connection, environment, source) != after:
@@ -114,7 +125,13 @@ class Store:
                 self._labels = KnownLabels()  # another process may have added some, or dropped them
             make_room(connection, max(self._keep_bytes // 2, self._keep_bytes - _RESERVE * len(observations)))
             known = self._labels
-            done = digest(observations, lambda endpoint, labels, hour: known.slices(connection, environment, endpoint, labels, hour))
+
+            def slices_of(endpoint: str, labels: Labels, hour: int) -> tuple[str, ...]:
+                return known.slices(connection, environment, endpoint, labels, hour)
+
+            done = digest(observations, slices_of, counted=counted)
+            if figures:
+                add(done, figures, slices_of)
             if done.summaries:
                 revision += 1
                 self._write(connection, environment, done, revision)

@@ -53,8 +53,11 @@ class Digest:
     newest: float = -math.inf
 
 
-def digest(observations: Iterable[Observation], slices_of: SlicesOf) -> Digest:
-    """Everything of them but the console's own probes, which are no traffic."""
+def digest(observations: Iterable[Observation], slices_of: SlicesOf, *, counted: bool = True) -> Digest:
+    """Everything of them but the console's own probes, which are no traffic.
+
+    Not `counted`: they are a sample, and somebody else tells how many there were, how many failed and how long they took.
+    """
     done = Digest()
     rows = done.rows
     lists: dict[tuple[int, Key], list[_Reduced]] = {}
@@ -77,9 +80,9 @@ def digest(observations: Iterable[Observation], slices_of: SlicesOf) -> Digest:
             labels = _labels(slices)
             key = Key(neutralise(one.endpoint), neutralise(variant), one.shadow, "")
             hour = start // _HOUR
-            counted = [key, *(key._replace(slice=name) for name in slices_of(key.endpoint, labels, hour))]
+            keys = [key, *(key._replace(slice=name) for name in slices_of(key.endpoint, labels, hour))]
             found = (rows.setdefault(hour, []), key, _json(dict(labels)) if labels else None,
-                     [lists.setdefault((start, own), []) for own in counted])  # fmt: skip
+                     [lists.setdefault((start, own), []) for own in keys])  # fmt: skip
             belongs[group] = found
         raw, key, labels_text, targets = found
         status = one.status
@@ -119,7 +122,21 @@ def digest(observations: Iterable[Observation], slices_of: SlicesOf) -> Digest:
         if time > done.newest:
             done.newest = time
     done.summaries = {name: _summary(members, fields=not name[1].slice) for name, members in lists.items()}
+    if not counted:
+        for summary in done.summaries.values():
+            summary.n = summary.failed = summary.throttled = 0
+            summary.latency = {}
     return done
+
+
+def add(done: Digest, figures: Mapping[tuple[int, Key], Summary], slices_of: SlicesOf) -> None:
+    """Add what a backend counted itself; of a slice that is not counted by, in the one that it counts in."""
+    for (start, key), summary in figures.items():
+        label, _, value = key.slice.partition("=")
+        own = slices_of(key.endpoint, ((label, value),), start // _HOUR) if key.slice else ("",)
+        for name in own:
+            done.summaries.setdefault((start, key._replace(slice=name)), Summary()).merge(summary)
+        done.newest = max(done.newest, summary.last)
 
 
 def token(value: Any) -> str:

@@ -212,6 +212,9 @@ def _words(alarm: Alarm, key: str) -> str:
 def _found(finding: Finding) -> str:
     if finding.question is Question.WATCHER and finding.text:
         return neutralise(finding.text)
-    what = f"{finding.subject} failing" if finding.question is Question.DEPENDENCY else finding.question.value
+    what = {
+        Question.DEPENDENCY: f"{finding.subject} failing",
+        Question.ALARM: f"{finding.subject} in ALARM",
+    }.get(finding.question, finding.question.value)
     where = f"{finding.endpoint}: " if finding.endpoint else ""
     return neutralise(f"{where}{what}{f', {finding.text}' if finding.text else ''}")
