@@ -145,7 +145,7 @@ def ask(
     filled = checked_parameters(offered, parameters or {})
     watcher = session.registry.watcher(session.environment.name)
     try:
-        run = session.registry.ask_run(session.environment.name, name, filled, session.actor, alarm=alarm, probe=probe, reason=reason)
+        run = session.registry.ask_run(session.environment.name, name, filled, session.acting(), alarm=alarm, probe=probe, reason=reason)
     finally:
         # Also when it was asked for before: whoever should have carried it out may be gone.
         if watcher is None or not watcher.alive:

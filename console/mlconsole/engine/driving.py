@@ -42,6 +42,9 @@ from mlconsole.plugin.roles import Order
 if TYPE_CHECKING:
     from mlconsole.engine.session import Session
 
+_DIFFERS = 30.0
+"""Seconds that a live state at rest may differ from the release before that counts: it may have been read late."""
+
 _SURE = 3
 """How many looks in a row have to find that a backend undid a step by itself: a single one may have read an old state."""
 
@@ -93,6 +96,14 @@ class Drive:
                 self._go_back(why)
         return self._after()
 
+    @property
+    def _longest(self) -> float:
+        """Seconds that going back, and coming to rest, are waited for: unless somebody said how long, at least twice what the backend says
+        its steps take. One that needs minutes for each has to end the step that is under way before it can take the one back.
+        """
+        session = self._session
+        return session.deadline if session.limit is not None else max(session.deadline, 2 * sum(step.seconds for step in self._plan.steps))
+
     @contextmanager
     def _driving(self) -> Iterator[None]:
         try:
@@ -122,18 +133,20 @@ class Drive:
 
     def _settle(self, wanted: Content) -> None:
         """Read the whole release back: an operation succeeds only when the live state equals it, and nothing is under way any more."""
-        differs, moves = Patience(self._clock, 30.0), Patience(self._clock, self._session.deadline)
+        differs, moves = Patience(self._clock, _DIFFERS), Patience(self._clock, self._longest)
         while True:
             self._obey()
             live = self._describe()
+            if live is None:
+                differs = Patience(self._clock, _DIFFERS)  # throttled or not answered: that says nothing of what is live
             left = differences(live, wanted) if live is not None else ()
             moving = live is not None and live.transition is Transition.IN_PROGRESS
             if live is not None and not left and not moving:
                 return
-            if (moves if moving else differs).over():
+            if (moves if moving or live is None else differs).over():
                 told = _told(left) or self._blind or "the backend is still changing it"
                 raise GoBack(Cause.STEP, f"the live state is not what was asked for: {told}")
-            differs.rest()
+            (moves if live is None else differs).rest(self._obey)
 
     # One step.
 
@@ -207,11 +220,12 @@ class Drive:
                 raise GoBack(Cause.TIMEOUT, f"{step.summary}: after {duration(step.deadline)} still not so ({problem.rstrip('.')})")
             if patience.worth_telling():
                 self._session.tell("waiting", f"{step.summary}: {neutralise(problem)} ({patience.told()})")
-            patience.rest()
+            patience.rest(self._obey)
 
     def _start(self, step: Step) -> tuple[bool, str]:
         """Whether the backend took the step. Not taken is not failed: an unreachable or throttling backend is described and asked again."""
-        order = Order(self._hold.token(step.role), self._release_name(), self._versions(), bytes_for(self._registry, step))
+        back = self._going_back or self._plan.kind is ReleaseKind.REVERT
+        order = Order(self._hold.token(step.role), self._release_name(), self._versions(), bytes_for(self._registry, step), back=back)
         try:
             self._backend.start(self.operation.endpoint, step, order)
         except GoBack:
@@ -266,8 +280,8 @@ class Drive:
     def _back_until_there(self) -> None:
         target = self.operation.revert_to
         in_place = fingerprint(as_live(target, self.operation.endpoint))
-        patience = Patience(self._clock, self._session.deadline)
-        again = Patience(self._clock, self._session.deadline, longest=10.0)  # what was refused is not asked for twice a second
+        patience = Patience(self._clock, self._longest)
+        again = Patience(self._clock, self._longest, longest=10.0)  # what was refused is not asked for twice a second
         trouble = ""
         while True:
             self._obey()
@@ -287,7 +301,7 @@ class Drive:
             why = neutralise(trouble or self._blind or "the backend is still changing it").rstrip(".")
             if patience.over():
                 raise StillRunning(
-                    f"{target_told(self.operation.endpoint)} is not back yet after {duration(self._session.deadline)}: {why}. "
+                    f"{target_told(self.operation.endpoint)} is not back yet after {duration(self._longest)}: {why}. "
                     f"Nobody drives change {self.operation.id} now.",
                     next=f"mlconsole recover {self.operation.id} --env {self.operation.environment} goes on with it.",
                 )
@@ -327,6 +341,8 @@ class Drive:
     # Around.
 
     def _finish(self, state: OperationState) -> None:
+        if state is OperationState.WENT_BACK:
+            self._tidy()
         undone = self._plan.kind is ReleaseKind.REVERT and self._plan.now != self._plan.then
         was, becomes = self._plan.now.document, self._plan.then.document
         if undone and was is not None and becomes is not None and not self._plan.then.variants:
@@ -339,6 +355,16 @@ class Drive:
                 one.id, state, lease, cause=one.cause, problem=one.problem, former=former, published=published
             ),
         )
+
+    def _tidy(self) -> None:
+        """Have what was created for the release that did not come to stand taken away; what can't be now stays there, and harms nobody."""
+        one = self.operation
+        try:
+            self._backend.tidy(one.endpoint, f"{one.endpoint}@{one.environment}#{one.release}")
+        except BackendError as error:
+            if error is self._hold.lost:
+                raise
+            self._session.tell("waiting", f"what was created for #{one.release} is still there: {neutralise(error.message)}")
 
     def _after(self) -> Operation:
         stored = self._registry.operation(self.operation.id)
@@ -383,7 +409,7 @@ class Drive:
             if patience.worth_telling():
                 self._session.tell("waiting", f"{neutralise(self._blind)} ({patience.told()})")
             self._obey()
-            patience.rest()
+            patience.rest(self._obey)
         return live
 
     @property

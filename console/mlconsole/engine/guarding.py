@@ -23,6 +23,7 @@ from mlconsole.engine.conducting import Conductor
 from mlconsole.engine.health import HealthWatch
 from mlconsole.engine.identifying import credentials_told
 from mlconsole.engine.notifying import Postman, Pulse, tell_of_gap
+from mlconsole.engine.patience import jittered
 from mlconsole.plugin.errors import AuthFailed, Conflict, Locked, MLConsoleError, RegistryNewer
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ class Guard:
                 self._complain(error.message)
             except Exception as error:  # noqa: BLE001 - the edge: a watch that dies of a bug would be the worst of all
                 self._complain(f"{type(error).__name__}: {error}")
-            self._stop.wait(every)
+            self._stop.wait(jittered(every))
 
     def _complain(self, text: str) -> None:
         text = neutralise(text)

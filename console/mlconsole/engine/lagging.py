@@ -35,4 +35,4 @@ class Readers:
             if patience.worth_telling():
                 self._session.tell("waiting", f"some applications may still ask for {names}: they look every {duration(lag)}")
             obey()
-            patience.rest()
+            patience.rest(obey)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable
 
@@ -10,6 +11,14 @@ from mlconsole.core.text import duration
 
 _POLL = (0.02, 0.5)
 """Seconds between two looks at a transition: from the first, doubling, to the second unless told otherwise."""
+
+_CALM = (20.0, 2.5)
+"""What has taken long is looked at more seldom: after a time for a part of that, at most so many seconds."""
+
+
+def jittered(seconds: float) -> float:
+    """About as long: consoles and guardians that began together do not ask a backend together for ever."""
+    return seconds * random.uniform(0.9, 1.1)
 
 
 class Heart:
@@ -68,4 +77,5 @@ class Patience:
             look()
             left -= _POLL[1]
         self._clock.sleep(left)
-        self._rest = min(self._rest * 2, self._longest)
+        calm = min(_CALM[1], (self._clock.elapsed() - self._began) / _CALM[0])
+        self._rest = min(self._rest * 2, max(self._longest, jittered(calm)))

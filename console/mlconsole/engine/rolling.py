@@ -82,7 +82,7 @@ def control(session: Session, rollout_id: str, what: str, reason: str = "") -> R
     rollout = find(session, rollout_id)
     if forward and not rollout.skipped_gates:  # one that was begun with a broken glass goes on as it was begun
         _require_no_freeze(session, f"{what} of the rollout")
-    session.registry.ask_control(rollout.id, wanted, session.actor, reason)
+    session.registry.ask_control(rollout.id, wanted, session.acting(), reason)
     if wanted is Control.REVERT:
         from mlconsole.core.operations import Wanted
 
