@@ -90,8 +90,11 @@ def standing(one: DocumentView) -> list[str]:
         lines.append(f"≠ {one.name}: {one.outside} {choice}")
     if one.moving:
         lines.append(f"~ {one.name}: {one.publication or 'it is being published'}")
+        lines += [f"  {text}" for text in (one.told, one.watching) if text]
     elif one.share < 10_000:
         lines.append(f"~ {one.name} {one.version} is with a part of the clients: mlconsole rollout status {config_target(one.name)}")
+    if one.told and not one.moving:
+        lines.append(f"▲ {one.name}: {one.told}")
     if one.everywhere is not None:
         lines.append(f"~ {one.name} {one.version} is everywhere by {one.everywhere.astimezone():%H:%M:%S}: clients poll")
     if outdated(one):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mlconsole.core.documents import WHOLE, Document, digest_of
+from mlconsole.core.documents import WHOLE, Document, LiveDocument, digest_of
 from mlconsole.core.entries import Entry, entries
 from mlconsole.core.live import Live, traffic_differences
 from mlconsole.core.models import Json
@@ -101,12 +101,17 @@ class ConfigTraffic:
             )
         before = self._read(there.version, there.digest)
         body = self.written(endpoint, before, step.traffic) if step.traffic is not None else self._without(endpoint, before)
-        if body == before:
+        if body != before:
+            document = Document(self.document, there.latest + 1, digest_of(body), before=there.version, before_digest=there.digest)
+            native = self._store.steps(there, document)
+        elif order.back:
+            # Already so; but another version may be on its way, or a call that may still come: the store stops it, and has the newer token.
+            document = Document(self.document, there.version, there.digest)
+            native = self._store.steps(LiveDocument(self.document), document)
+        else:
             return
-        document = Document(self.document, there.latest + 1, digest_of(body), before=there.version, before_digest=there.digest)
-        native = self._store.steps(there, document)
-        for one in native:
-            self._store.start(self.document, one, replace(order, documents={document.digest: body, there.digest: before}))
+        for one in native:  # a stage of a rollout waits by itself, and leaves the store free meanwhile
+            self._store.start(self.document, one, replace(order, documents={document.digest: body, there.digest: before}, at_once=True))
 
     def written(self, endpoint: str, body: bytes, traffic: Traffic) -> bytes:
         """The document with the endpoint's shares in it; all else byte for byte.
@@ -147,13 +152,25 @@ class ConfigTraffic:
                 edits[entry.pointer + self._settings.layout.split] = {name: _number(share) for name, share in wanted.items()}
         return edits
 
-    def expressed(self, content: Content) -> Content:
-        """A content as this role can tell it: a slice whose split is that for all has none of its own."""
+    def expressed(self, endpoint: str, content: Content) -> Content:
+        """A content as this role tells it back: a slice whose split is that for all has none of its own, and where the document has no row
+        for all, that for all is the one which most rows would have. So two ways of saying the same are one.
+        """
         traffic = content.traffic
         if traffic is None:
             return content
-        own = tuple(entry for entry in traffic.by_slice if _given(entry.split) != _given(traffic.split))
-        return content if len(own) == len(traffic.by_slice) else replace(content, traffic=replace(traffic, by_slice=own))
+        there = self._store.report(self.document).document
+        rows = () if there.version is None else self._entries(endpoint, self._read(there.version, there.digest))
+        key = self._settings.layout.slice_key(self._models.get(endpoint, endpoint))
+        named = dict.fromkeys(traffic.split, 0)
+        splits = {
+            row.slice: {**named, **(traffic.split if row.slice in ("", _ALL) else traffic.slice_split(key, row.slice))} for row in rows
+        }
+        told = _as_told(splits or {"": traffic.split}, key)
+        own = tuple(replace(one, split=splits[one.value]) for one in told.by_slice)  # who has nothing is named, as people wrote it
+        # One that no row is for is kept, so that it is refused and not forgotten.
+        homeless = tuple(one for one in traffic.by_slice if one.key != key or one.value not in splits)
+        return replace(content, traffic=replace(traffic, split=told.split, by_slice=(*own, *homeless)))
 
     def _read(self, version: int, digest: str) -> bytes:
         kept = self._kept
@@ -173,17 +190,19 @@ class ConfigTraffic:
         if not found:
             return None
         splits = {entry.slice: dict(entry.split or {}) for entry in found}
-        common = splits.get(_ALL) or splits.get("")
-        if common is None:
-            counted = Counter(tuple(sorted(split.items())) for split in splits.values())
-            common = dict(counted.most_common(1)[0][0])
-        key = self._settings.layout.slice_key(self._models.get(endpoint, endpoint))
-        own = tuple(
-            SliceSplit(key, name, _given(split))
-            for name, split in splits.items()
-            if name not in ("", _ALL) and _given(split) != _given(common)
-        )
-        return Traffic(common, own)
+        return _as_told(splits, self._settings.layout.slice_key(self._models.get(endpoint, endpoint)))
+
+
+def _as_told(splits: Mapping[str, Split], key: str) -> Traffic:
+    """The splits of rows as one: the row for all, else the split that most rows have (the first of several), is that for all."""
+    common = splits.get(_ALL) or splits.get("")
+    if common is None:
+        counted = Counter(tuple(sorted(split.items())) for split in splits.values())
+        common = dict(counted.most_common(1)[0][0])
+    own = tuple(
+        SliceSplit(key, name, _given(split)) for name, split in splits.items() if name not in ("", _ALL) and _given(split) != _given(common)
+    )
+    return Traffic(dict(common), own)
 
 
 def _given(split: Split) -> dict[str, int]:

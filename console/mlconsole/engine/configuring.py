@@ -17,6 +17,7 @@ from mlconsole.documents import Reading, read, splice
 from mlconsole.documents import import_env as read_env
 from mlconsole.engine import documenting
 from mlconsole.engine.access import Deed
+from mlconsole.engine.authoring import signed
 from mlconsole.engine.documentshown import about, differences_between, entry_view, everywhere, text_between, versions_of, way_back
 from mlconsole.engine.documentviews import (
     DifferenceView,
@@ -76,7 +77,7 @@ def document(session: Session, name: str) -> DocumentView:
         there.before,
         neutralise(there.publication),
         live.transition is Transition.IN_PROGRESS,
-        _outside(live, recorded),
+        _outside(session, live, recorded),
         recorded.release.number if recorded is not None else None,
         lag,
         everywhere(session, since, lag),
@@ -85,6 +86,8 @@ def document(session: Session, name: str) -> DocumentView:
         way_back=way_back(recorded, there, lag),
         policy=known.policy,
         slice_word=next((key for _, key in known.layout.slices), "slice"),
+        told=neutralise(live.reason),
+        watching=session.backend.document_watching(name) or "",
     )
     from mlconsole.engine.forecasting import forecast
 
@@ -375,7 +378,7 @@ def adopt(session: Session, name: str, *, reason: str = "", only_look: bool = Fa
         content=Content(document=_theirs(session, name, there, body, recorded)),
         kind=ReleaseKind.KEPT if recorded else ReleaseKind.AS_FOUND,
         created=session.clock.now(),
-        actor=session.actor,
+        actor=session.acting(),
         reason=reason,
         made_from=recorded.release.number if recorded else None,
     )
@@ -427,10 +430,10 @@ def _with_draft(session: Session, view: DocumentView, draft: Draft, there: LiveD
     return changed(view, draft=drafted, entries=tuple(entry_view(one, reading, former.get(one.pointer)) for one in shown) or view.entries)
 
 
-def _outside(live: Live, recorded: Recorded | None) -> str:
+def _outside(session: Session, live: Live, recorded: Recorded | None) -> str:
     if recorded is None:
         return "it was published by somebody else" if live.exists else ""
     if fingerprint(live) == "" or live.transition is Transition.IN_PROGRESS:
         return ""
     found = changed_outside(live, recorded.release)
-    return "" if found is None else neutralise(found.message)
+    return "" if found is None else neutralise(signed(session, found, recorded.release, live, wait=0.0).message)

@@ -17,7 +17,7 @@ from mlconsole.core.releases import Standing
 from mlconsole.core.text import did_you_mean, neutralise
 from mlconsole.documents import Reading, check_schema, read, validate
 from mlconsole.engine.validating import own_findings
-from mlconsole.plugin.errors import MLConsoleError, RegistryUnusable, UnknownName
+from mlconsole.plugin.errors import BackendError, MLConsoleError, RegistryUnusable, UnknownName
 
 if TYPE_CHECKING:
     from mlconsole.core.models import ModelVersion
@@ -125,6 +125,7 @@ def _judged(session: Session, name: str, body: bytes, there: LiveDocument, reaso
     before = live_bytes(session, name, there)
     parent = reading_of(session, name, before).value if before is not None else None
     found += _by_schema(known, reading)
+    found += _by_the_store(session, name, reading)
     found += lint(reading.value, parent, known.layout, facts(session, name), reason=reason)
     for validator in known.validators:
         found += own_findings(session, validator, known, body, reading)
@@ -246,6 +247,23 @@ def _by_schema(known: ConfigSettings, reading: Reading) -> tuple[Finding, ...]:
         return (Finding(Severity.STOP, "schema", f"its schema {known.schema.name} can't be read: {error.strerror}"),)
     wrong = check_schema(schema)
     return wrong or validate(reading, schema)
+
+
+def _by_the_store(session: Session, name: str, reading: Reading) -> tuple[Finding, ...]:
+    """What the store's own schemas would refuse: it says so only when it is published, and without the place in our text."""
+    from mlconsole.core.findings import Severity
+
+    if not session.backend.keeps_documents:
+        return ()
+    found: list[Finding] = []
+    try:
+        for schema in session.backend.document_schemas(name):
+            # A schema that can't be read here need not be wrong there: the store judges it then.
+            wrong = [replace(one, severity=Severity.LOOK, text=f"of the store's own schema: {one.text}") for one in check_schema(schema)]
+            found += wrong or [replace(one, text=f"{one.text} (the store's own schema)") for one in validate(reading, schema)]
+    except BackendError as error:
+        return (Finding(Severity.LOOK, "schema", f"the store can't be asked for its own schema: {neutralise(error.message)}"),)
+    return tuple(found)
 
 
 def _lined(finding: Finding, reading: Reading) -> Finding:

@@ -194,3 +194,7 @@ class DocumentView:
     problem: str = ""
     """Why it can't be read just now, in one sentence."""
     forecast: ForecastView | None = None
+    told: str = ""
+    """What its store tells beside that: who triggered what happened last, which alarm took a version back."""
+    watching: str = ""
+    """What the store itself watches while it publishes; empty: nothing."""

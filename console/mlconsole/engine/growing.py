@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mlconsole.core.documents import config_target, document_of
+from mlconsole.core.documents import WHOLE, config_target, document_of
 from mlconsole.core.growing import before_and_after, growth_policy, planned_growth
 from mlconsole.core.guards import alarm_result, results
+from mlconsole.core.health import Question
 from mlconsole.core.policies import GuardRule
 from mlconsole.core.releases import ReleaseKind, describe_content
 from mlconsole.core.rollouts import GuardResult, Rollout
@@ -16,7 +18,7 @@ from mlconsole.core.staged import GuardEvidence
 from mlconsole.core.text import duration, neutralise
 from mlconsole.core.timetables import timetable, told
 from mlconsole.core.triage import title
-from mlconsole.engine import documenting, fitting, glass, publishing
+from mlconsole.engine import documenting, fitting, glass, metering, publishing
 from mlconsole.engine.rolloutplans import RolloutPlan, linted, noted, policy_of, refused, watched
 from mlconsole.engine.weighing import Weighed, Weighing, rates_of
 from mlconsole.plugin.errors import Conflict, UsageError
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     from mlconsole.engine.session import Session
 
 _AT_ONCE = ("shares of the traffic stand in it too: all clients get it in one stage, so that going back with these never waits",)
+
+_ONE_STAGE = ("this store can't hold a share of the clients: all of them get it in one stage, which guards watch from then on",)
+
+_NO_ALARMS = ("no alarm of the store's own takes it back: the guardian only",)
 
 _WINDOW = 10
 """Seconds of a window of observations: the one in which a rollout started is neither before nor after it."""
@@ -65,11 +71,14 @@ def plan_config_rollout(
     prepared = publishing.prepare(session, name, live, reason=reason, break_glass=break_glass)
     limits = session.backend.config().limits()
     held = session.environment.traffic_in == name
-    stages = planned_growth(chosen, prepared.document, limits.share_granularity, growth=limits.growth, at_once=held)
+    # A document has one policy in all environments; whoever names one wants its stages, and hears that they can't be had.
+    whole = not limits.growth and policy is None
+    stages = planned_growth(chosen, prepared.document, limits.share_granularity, growth=limits.growth, at_once=held or whole)
     fits, misfits = fitting.require(session, target, ReleaseKind.PUBLISH, record.content, stages[-1].content, break_glass)
     now = session.clock.now()
     rates = Growing(session).rates_of_document(name, prepared.document.pointers, prepared.document.digest)
-    times = timetable(stages, rates, chosen.guards, now, deadline=chosen.deadline, change=limits.poll_lag)
+    publishing_takes = sum(step.seconds for step in session.backend.steps(live, stages[0].content))
+    times = timetable(stages, rates, chosen.guards, now, deadline=chosen.deadline, change=publishing_takes + limits.poll_lag)
     skipped = (*prepared.skipped, *misfits, *glass.overruled(session, break_glass))
     rollout = Rollout(
         id=session.registry.new_plan_id(),
@@ -87,10 +96,12 @@ def plan_config_rollout(
         attended=attended,
         skipped_gates=skipped,
     )
-    words = ["config", "publish", name, "--policy", chosen.name]
+    words = ["config", "publish", name, *([] if whole else ["--policy", chosen.name])]
     words += ["--break-glass", break_glass] if break_glass else []
     words += ["--attended"] if attended else []
     words += ["--env", session.environment.name, *(["--reason", prepared.reason] if prepared.reason else [])]
+    watching = session.backend.document_watching(name)
+    armed = () if watching is None else (watching,) if watching else _NO_ALARMS
     findings, stops = linted(session, chosen)
     ends = times[-1].ends if times else None
     why_not = refused(session, attended, stops, now, break_glass, stages, times)
@@ -111,7 +122,8 @@ def plan_config_rollout(
         times=times,
         notes=(
             *prepared.notes,
-            *(_AT_ONCE if held else ()),
+            *(_AT_ONCE if held else _ONE_STAGE if whole and chosen.stages[0].share != WHOLE else ()),
+            *armed,
             *fits,
             *noted(session, chosen, ends, now),
             *glass.skipped_told(skipped, break_glass),
@@ -134,21 +146,25 @@ class Growing(Weighing):
     def look(self, rollout: Rollout) -> Weighed:
         """What there is to be said of the present stage now."""
         now = self._session.clock.now().timestamp()
-        self._read()
+        self._read(*self.endpoints(rollout))
         self._gathering.refresh()
         self._memory.refresh()
         # What clients did before they could have read this stage's version says nothing of it.
         lag = self._session.backend.config().limits().poll_lag
         began = rollout.stage_began.timestamp() + lag if rollout.stage_began else now
+        started = rollout.started.timestamp() + _WINDOW
         found: list[GuardResult] = []
         seen, newest = 0, None
         rates: dict[str, float] = {}
         touched = self.endpoints(rollout)
+        if metering.bound(self._session):
+            # A period's figures are of all of it: one that began before the stage tells of what was before it, too.
+            period = metering.resolution_of(self._session).period
+            began, started = math.ceil(began / period) * period, math.ceil(started / period) * period
+            now = min((self._gathering.as_of(endpoint) for endpoint in touched), default=now)
         for endpoint in touched:
             windows = self._gathering.evidence(endpoint, None, (), {}).windows
-            halves = before_and_after(
-                windows, started=rollout.started.timestamp() + _WINDOW, before=_before(rollout), after=rollout.variant
-            )
+            halves = before_and_after(windows, started=started, before=_before(rollout), after=rollout.variant)
             evidence = GuardEvidence(
                 endpoint=endpoint,
                 windows=halves,
@@ -202,9 +218,9 @@ class Growing(Weighing):
         opened = tuple(
             neutralise(f"alarm {one.number}, {title(one)}")
             for one in registry.alarms(rollout.environment, open_only=True)
-            if touched & set(one.endpoints) and one.opened >= rollout.started
+            if touched & set(one.endpoints) and one.opened >= rollout.started and one.worst.question is not Question.ALARM
         )
-        return alarm_result(rule, opened)
+        return self._with_native(rollout, rule, opened, touched)
 
     def _needed(self, rollout: Rollout) -> tuple[str, ...]:
         session = self._session

@@ -68,9 +68,14 @@ def plan_publish(session: Session, name: str, *, reason: str = "", break_glass: 
         reason=prepared.reason,
         break_glass=break_glass,
         skipped=prepared.skipped,
-        notes=(*prepared.notes, "all clients at once: no stage in which a guard could stop it"),
+        notes=(*prepared.notes, *guarded(session, name, "all clients at once: no stage in which a guard could stop it")),
         confirm=prepared.confirm if session.environment.production else None,
     )
+
+
+def guarded(session: Session, name: str, otherwise: str) -> tuple[str, ...]:
+    """What the store itself watches while it publishes (invariant 6); where it watches nothing, `otherwise`."""
+    return (session.backend.document_watching(name) or otherwise,)
 
 
 def document_now(session: Session, name: str) -> tuple[Live, Release | None]:

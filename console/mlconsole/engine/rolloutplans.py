@@ -18,7 +18,7 @@ from mlconsole.core.scheduling import planned
 from mlconsole.core.text import did_you_mean, duration, neutralise
 from mlconsole.core.timetables import StageTime, timetable, told
 from mlconsole.core.traffic import percent
-from mlconsole.engine import evaluating, fitting, glass
+from mlconsole.engine import evaluating, fitting, glass, metering
 from mlconsole.engine.access import Deed
 from mlconsole.engine.artifacts import check_artifact
 from mlconsole.engine.gates import GOLDEN
@@ -121,7 +121,7 @@ def plan_rollout(
         session.backend.limits().share_granularity,
         slice_keys=tuple(one.key for one in registered.signature.slices),
     )
-    stages = tuple(replace(stage, content=session.backend.expressed(stage.content)) for stage in stages)
+    stages = tuple(replace(stage, content=session.backend.expressed(endpoint, stage.content)) for stage in stages)
     for stage in stages:
         session.backend.check(endpoint, stage.content)
     fits, misfits = fitting.require(session, endpoint, ReleaseKind.DEPLOY, now, stages[-1].content, break_glass)
@@ -195,6 +195,7 @@ def linted(session: Session, policy: Policy) -> tuple[tuple[str, ...], tuple[str
         golden=tuple(name for name in session.workspace.models if session.workspace.golden_for(name, environment) is not None),
         actions=tuple(name for name, one in session.workspace.actions.items() if one.offered(environment)),
         predictions="predictions" in session.environment.roles,
+        metrics=metering.bound(session),
     )
     texts = tuple(f"{one.text} {one.next}".strip() for one in found)
     return texts, tuple(text for text, one in zip(texts, found, strict=True) if one.stops)
@@ -283,6 +284,8 @@ def noted(session: Session, policy: Policy, ends: datetime | None, now: datetime
         notes.append("all of the traffic at once: 0 → 100 %")
     if policy.stop_old:
         notes.append("after the bake the old variant is taken away; `rollout keep` keeps it")
+    if session.environment.guardian_only:
+        notes.append("guardian only: no alarm of the backend takes shares back, the guardian does")
     if not any(rule.kind is GuardKind.QUESTION for rule in policy.guards):
         notes.append("no guard looks at predictions")
     if ends is not None:

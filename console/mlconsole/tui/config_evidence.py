@@ -210,12 +210,14 @@ def publication_lines(
     polls = f"clients poll every {duration(one.poll_lag)}" if one.poll_lag else ""
     told = " · ".join(part for part in (one.publication, polls, "" if beside else ends) if part)
     lines += folded(told, width) if told else []
+    lines += folded(one.told, width, style=DIM) if one.told else []
     if rollout.why:
         lines += folded(rollout.why, width, style=YELLOW if rollout.state in ("paused", "waiting") else "")
     if way_back:
         back = f"{keys['go_back']}  {words.back_told(rollout)}" if "revert" in rollout.controls else "under way, by itself"
         lines += [line(("way back  ", BOLD), back)]
-        lines += [line((" " * 13 + "guards do it alone on a FAIL", DIM))] if "revert" in rollout.controls else []
+        alone = f"{one.watching}; guards on a FAIL" if one.watching else "guards do it alone on a FAIL"
+        lines += folded(alone, width, style=DIM, first=" " * 13) if "revert" in rollout.controls else []
     if not rollout.driver:
         lines.append(line(("nobody drives it just now", RED)))
     return lines

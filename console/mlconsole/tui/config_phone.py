@@ -75,7 +75,7 @@ def _publication(view: ConfigView, snapshot: Snapshot, one: DocumentView, rollou
     now, signs, keys = snapshot.status.at, view.signs, view.keys_by_action
     title, turn = evidence.publication_title(one, rollout, view.changes(one, rollout)[0])
     lines = [title, line((turn, DIM)), stages_line(rollout, WIDTH, signs)]
-    lines += folded(one.publication, WIDTH) if one.publication else []
+    lines += [each for text in (one.publication, one.told) if text for each in folded(text, WIDTH)]
     if one.forecast is not None and evidence.forecast_rows(one.forecast, version_of(rollout), signs):
         for row in one.forecast.rows:
             if row.verdict != "not touched":

@@ -214,6 +214,8 @@ def quiet_lines(one: DocumentView, now: datetime, width: int, keys: Mapping[str,
         return [*lines, *folded(outside_told(one), width, style=MAGENTA)]
     if one.everywhere is not None and one.everywhere > now:
         lines += folded(f"{one.version} is everywhere by {clock(one.everywhere, seconds=True)}: clients poll", width, style=CYAN)
+    if one.told:
+        lines += folded(f"{one.publication}: {one.told}" if one.moving and one.publication else one.told, width, style=YELLOW)
     lines += way_back_lines(one, width, keys)
     live = next((each for each in one.versions if each.number == one.version), None)
     if live is not None:
