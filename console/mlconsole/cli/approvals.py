@@ -140,6 +140,8 @@ def _done(run: Run, one: ApprovalView, sentence: str) -> None:
     if run.json:
         run.emit({"approval": approval_json(one), "sentence": sentence})
     run.say(f"✔ {sentence}", indent=2)
+    for note in one.notes:
+        run.say(f"  · {note}", indent=4)
 
 
 def _answers(questions: list[str], given: list[str]) -> dict[str, str]:
@@ -214,4 +216,5 @@ def approval_json(one: ApprovalView) -> dict[str, Any]:
         "open": one.open,
         "used": one.used or None,
         "why": one.why,
+        "notes": list(one.notes),
     }

@@ -1,4 +1,4 @@
-"""`models list|show|compare|register`."""
+"""`models list|show|compare|register`; what the catalog has is in `cli.cataloguing`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlconsole.cli import cataloguing
 from mlconsole.cli.changes import time_json
 from mlconsole.cli.common import Run, columns, command
 from mlconsole.cli.completion import complete_model, complete_version
-from mlconsole.core.models import parse_version_name
+from mlconsole.core.models import UNKNOWN, parse_version_name
 from mlconsole.plugin.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,8 +54,9 @@ def show(run: Run, version: _Version) -> None:
     from mlconsole.engine.planning import find_version
 
     found = find_version(run.session, *parse_version_name(version))
+    catalog = cataloguing.standing_told(run, found)
     if run.json:
-        run.emit({"version": version_json(found)})
+        run.emit({"version": {**version_json(found), "catalog": cataloguing.standing_json(catalog)}})
         return
     signature = found.signature
     slices = "; ".join(f"{one.key} from {one.path}: {', '.join(one.values)}" for one in signature.slices)
@@ -67,17 +69,19 @@ def show(run: Run, version: _Version) -> None:
         ["code", _commit(found) + (" dirty" if found.code.dirty else " clean" if found.code.dirty is False else "")],
         ["data", f"{found.data.reference}, until {found.data.cutoff}"],
         ["preprocessing", found.preprocessing],
-        ["takes", ", ".join(f"{one.name} {one.datatype}" for one in signature.inputs)],
-        ["gives", ", ".join(f"{one.name} {one.datatype}" for one in signature.outputs)],
+        ["takes", ", ".join(f"{one.name} {one.datatype}" for one in signature.inputs) or UNKNOWN],
+        ["gives", ", ".join(f"{one.name} {one.datatype}" for one in signature.outputs) or UNKNOWN],
         ["slices", slices or "none"],
-        ["metrics", ", ".join(f"{name} {value:.4g}" for name, value in found.metrics.values.items())],
+        ["metrics", ", ".join(f"{name} {value:.4g}" for name, value in found.metrics.values.items()) or "none"],
         ["evaluated on", found.metrics.evaluation_set],
         ["parameters", ", ".join(f"{name} {value}" for name, value in found.parameters.items()) or "none"],
         [
             "dependencies",
-            ", ".join(found.dependencies[:8]) + (f", and {len(found.dependencies) - 8} more" if len(found.dependencies) > 8 else ""),
+            (", ".join(found.dependencies[:8]) or UNKNOWN)
+            + (f", and {len(found.dependencies) - 8} more" if len(found.dependencies) > 8 else ""),
         ],
         ["registered", f"{found.registered_at:%Y-%m-%d %H:%M} UTC by {found.registered_by}"],
+        *([["catalog", f"{catalog.told} · {found.origin}"]] if catalog is not None else []),
     ]
     for text in columns(rows, wide=1):
         run.say(text)
@@ -178,7 +182,11 @@ def version_json(version: ModelVersion) -> dict[str, Any]:
         "baseline": dict(version.baseline),
         "registered_at": time_json(version.registered_at),
         "registered_by": str(version.registered_by),
+        "origin": version.origin or None,
     }
+
+
+cataloguing.add(app)
 
 
 def _named(version: str | None, path: str | None, metadata: str | None) -> tuple[tuple[str, str], Path]:
@@ -200,6 +208,8 @@ def _named(version: str | None, path: str | None, metadata: str | None) -> tuple
 
 
 def _size(count: int) -> str:
+    if not count:
+        return "size unknown"
     if count < 1024:
         return f"{count} B"
     return f"{count / 1024:.0f} KB" if count < 1 << 20 else f"{count / (1 << 20):.1f} MB"

@@ -29,6 +29,7 @@ from mlconsole.core.text import did_you_mean, duration, neutralise
 from mlconsole.core.wording import clock
 from mlconsole.engine.access import Access, Deed
 from mlconsole.engine.approvalnotices import teller, waits_told
+from mlconsole.engine.catalogapprovals import after_vote
 from mlconsole.engine.views import ApprovalView, VoteView
 from mlconsole.plugin.errors import ApprovalNeeded, NotAllowed, StillRunning, UnknownName, UsageError
 
@@ -174,7 +175,8 @@ def say(session: Session, number: int, what: Say, text: str = "") -> ApprovalVie
     if what is Say.REJECT and not text.strip():
         raise UsageError("A rejection wants a reason. Nothing was changed.", next=f'mlconsole approvals reject {number} "…"')
     rule, tell = _rule(session, request), _teller(session, request)
-    return _view(session, session.registry.vote(number, session.actor, what, text, rule, tell=tell))
+    decided = session.registry.vote(number, session.actor, what, text, rule, tell=tell)
+    return replace(_view(session, decided), notes=after_vote(session, decided))
 
 
 def check(session: Session, number: int, answers: Mapping[str, str]) -> ApprovalView:

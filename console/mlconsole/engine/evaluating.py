@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mlconsole.core.evaluation import Packages, compare_packages, dependency_findings, evaluate, figures_told, findings
 from mlconsole.core.models import ModelVersion
 from mlconsole.core.releases import Content, Variant
+from mlconsole.engine import cataloguing
 from mlconsole.plugin.errors import MLConsoleError, NotAllowed
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class Weighed:
     """What a person has to judge."""
     stop: str = ""
     """Why it must not go there, where the environment's gates say so."""
+    gates: tuple[str, ...] = ()
+    """The gates that say so."""
 
 
 def serving(content: Content, model: str, new: str) -> Variant | None:
@@ -36,7 +39,7 @@ def serving(content: Content, model: str, new: str) -> Variant | None:
 
 
 def weigh(session: Session, endpoint: str, now: Content, registered: ModelVersion) -> Weighed:
-    """A version against the one that serves, and against what its server has."""
+    """A version against the one that serves, against what its server has, and what the catalog says of it."""
     notes: list[str] = []
     stop = ""
     there = serving(now, registered.model, registered.version)
@@ -52,14 +55,16 @@ def weigh(session: Session, endpoint: str, now: Content, registered: ModelVersio
             allowed = f" by more than {gate.margin:g}" if gate.margin else ""
             stop = f"{registered.name} is worse than {there.name}{allowed} in {figures_told(beyond)}"
     notes += dependency_findings(registered.dependencies, packages(session, endpoint) if registered.dependencies else {})
-    return Weighed(tuple(notes), stop)
+    said, rejected = cataloguing.weigh(session, registered)
+    stops = {GATE: stop, cataloguing.GATE: rejected}
+    return Weighed((*notes, *said), "; ".join(filter(None, stops.values())), tuple(gate for gate, why in stops.items() if why))
 
 
 def require(session: Session, weighed: Weighed, break_glass: str, variant: str) -> tuple[str, ...]:
     """The gates that `--break-glass` skips because of it.
 
     Raises:
-        NotAllowed: the environment stops a version that is worse, and nobody broke the glass.
+        NotAllowed: the environment stops a version that is worse, or that the catalog rejected, and nobody broke the glass.
     """
     if not weighed.stop:
         return ()
@@ -69,7 +74,7 @@ def require(session: Session, weighed: Weighed, break_glass: str, variant: str) 
             next='With a reason it goes there all the same, and the release says so: --break-glass "…".',
             glass=True,
         )
-    return (f"{GATE} ({variant})",)
+    return tuple(f"{gate} ({variant})" for gate in weighed.gates)
 
 
 def packages(session: Session, endpoint: str) -> dict[str, str] | None:

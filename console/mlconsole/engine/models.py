@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlconsole.core.live import short_digest
-from mlconsole.core.models import Artifact, Code, ModelVersion, check_name, check_version
+from mlconsole.core.models import UNKNOWN, Artifact, Code, ModelVersion, check_name, check_version
 from mlconsole.core.text import did_you_mean
 from mlconsole.engine.access import Deed
 from mlconsole.plugin.artifacts import measure
@@ -147,10 +147,13 @@ def listed(session: Session, model: str | None = None, *, registered: Sequence[M
 
 def compare(one: ModelVersion, other: ModelVersion) -> Comparison:
     """Two versions side by side. Figures compare only where they were measured on the same evaluation set."""
-    same_set = one.metrics.evaluation_set == other.metrics.evaluation_set
+    sets = (one.metrics.evaluation_set, other.metrics.evaluation_set)
+    same_set = sets[0] == sets[1] and UNKNOWN not in sets
     why_not = (
         ""
         if same_set
+        else "what one of them was measured on is not known: the figures do not compare"
+        if UNKNOWN in sets
         else f"measured on different evaluation sets ({short_digest(one.metrics.evaluation_set)}, "
         f"{short_digest(other.metrics.evaluation_set)}): the figures do not compare"
     )

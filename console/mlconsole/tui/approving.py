@@ -135,9 +135,8 @@ def _say(app: ConsoleApp, request: ApprovalView, word: str, text: str) -> None:
         return approving.say(session, request.number, Say(word), text)
 
     def done(now: ApprovalView) -> None:
-        app.say(
-            f"{app.signs.ok} request {now.number}: {now.state}. {f'Still {now.needs}.' if now.needs else f'It begins with: {now.command}'}"
-        )
+        then = f"Still {now.needs}." if now.needs else f"It begins with: {now.command}"
+        app.say(" · ".join((f"{app.signs.ok} request {now.number}: {now.state}. {then}", *now.notes)))
         app.look()
 
     app.ask(f"request {request.number}: {word}", call, done)

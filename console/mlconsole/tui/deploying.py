@@ -274,6 +274,7 @@ def version_lines(one: VersionView, width: int = 0) -> list[Line]:
         ("metrics", ", ".join(f"{name} {value:.4g}" for name, value in one.metrics.items())),
         ("parameters", ", ".join(f"{name} {value}" for name, value in one.parameters.items()) or "none"),
         ("dependencies", ", ".join(one.dependencies)),
+        *((("catalog", one.origin),) if one.origin else ()),
     ]
     lines: list[Line] = []
     for label, text in rows:
