@@ -14,7 +14,7 @@ from mlconsole.cli.common import Run, columns, command, pairs, share
 from mlconsole.cli.completion import complete_endpoint
 from mlconsole.core.text import duration, neutralise
 from mlconsole.core.traffic import percent
-from mlconsole.plugin.errors import InvalidFile
+from mlconsole.plugin.errors import InvalidFile, UsageError
 
 if TYPE_CHECKING:
     from mlconsole.engine.views import EndpointView, StatusView, VariantView
@@ -133,7 +133,11 @@ def _tell_endpoint(run: Run, view: EndpointView) -> None:
 
 
 @command(app, changing=True)
-def adopt(run: Run, endpoint: _Endpoint) -> None:
+def adopt(
+    run: Run,
+    endpoint: Annotated[str | None, typer.Argument(metavar="ENDPOINT", autocompletion=complete_endpoint)] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every one that mlconsole.yaml names and nobody has adopted yet.")] = False,
+) -> None:
     """Take over what others made, or changed outside.
 
     It becomes release #1 as found, or a new release that keeps the change. Nothing happens at the backend.
@@ -141,6 +145,12 @@ def adopt(run: Run, endpoint: _Endpoint) -> None:
     from mlconsole.cli.releases import release_json
     from mlconsole.engine.endpoints import adopt as take
 
+    if every == (endpoint is not None):
+        text = "Which endpoint? Nothing was adopted." if not every else "An endpoint, or --all: one of the two. Nothing was adopted."
+        raise UsageError(text, next="mlconsole endpoints adopt ENDPOINT, or --all")
+    if endpoint is None:
+        _adopt_all(run)
+        return
     kept = take(run.session, endpoint, reason=run.shared.reason, only_look=run.shared.dry_run)
     if run.shared.dry_run:
         run.say(f'Nothing has happened. It would be {endpoint}#{kept.number} "{kept.kind}": {kept.content}.')
@@ -150,6 +160,34 @@ def adopt(run: Run, endpoint: _Endpoint) -> None:
     if run.json:
         run.emit({"release": release_json(kept)})
     run.say(f'✔ {endpoint} is #{kept.number} "{kept.kind}": {kept.content}.')
+
+
+def _adopt_all(run: Run) -> None:
+    from mlconsole.cli.releases import release_json
+    from mlconsole.engine.adopting import adopt_all
+
+    would = run.shared.dry_run
+    kept, left, failed = [], [], []
+    for one in adopt_all(run.session, reason=run.shared.reason, only_look=would):
+        if one.release is not None:
+            kept.append(release_json(one.release))
+            sign = "would be" if would else "is"
+            run.say(
+                f'{"·" if would else "✔"} {one.endpoint} {sign} #{one.release.number} "{one.release.kind}": {one.release.content}', indent=2
+            )
+        elif one.left:
+            left.append(one.endpoint)
+            run.say(f"· {one.endpoint} was left as it is" + (f": {one.problem.message}" if one.problem else ": adopted already"), indent=2)
+        elif one.problem is not None:
+            failed.append({"endpoint": one.endpoint, "code": one.problem.code, "message": one.problem.message, "next": one.problem.next})
+            run.say(f"✖ {one.endpoint}: {one.problem.message} {one.problem.next}".rstrip(), indent=2)
+    if run.json:
+        run.emit({"plans" if would else "releases": kept, "left": left, "failed": failed})
+    else:
+        told = f"{len(kept)} {'would be ' if would else ''}adopted, {len(left)} left as they are, {len(failed)} failed"
+        run.say(f"{told}." + (" Nothing has happened." if would else ""))
+    if failed:
+        raise typer.Exit(1)
 
 
 @command(app)

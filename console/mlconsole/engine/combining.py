@@ -35,7 +35,8 @@ def combined(endpoint: EndpointView, health: EndpointHealthView | None, alarm: A
         return replace(endpoint, state=State.LOOK, finding=told, next=_next(endpoint, alarm))
     if health.verdict == "no_data" and endpoint.state is State.OK:
         text = next((one.text for one in health.answers if one.verdict == "no_data" and one.text), "no request comes")
-        return replace(endpoint, state=State.NO_DATA, idle=True, finding=text, next="")
+        told = "; ".join(one for one in (endpoint.finding, text) if one)
+        return replace(endpoint, state=State.NO_DATA, idle=True, finding=told, next="")
     return endpoint
 
 

@@ -9,6 +9,7 @@ from datetime import date
 from enum import StrEnum
 
 from mlconsole.core.evaluation import Compared, Figure, figure, figures, lower_is_better, metric_label
+from mlconsole.core.models import UNKNOWN
 from mlconsole.engine.views import VersionView
 
 
@@ -39,8 +40,7 @@ def beside(one: VersionView, other: VersionView, slice_value: str = "") -> list[
     return [
         *_figures(one, other, slice_value),
         _evaluation(one, other),
-        _fields("fields it reads", one.inputs, other.inputs, more="callers have to send"),
-        _fields("what it gives", one.outputs, other.outputs, less="callers lose"),
+        *_signatures(one, other),
         _slices(one, other),
         _code(one, other),
         _data(one, other),
@@ -84,6 +84,8 @@ def commit_text(version: VersionView) -> str:
 
 
 def _figures(one: VersionView, other: VersionView, slice_value: str) -> list[Beside]:
+    if UNKNOWN in (one.evaluation_set, other.evaluation_set):
+        return [Beside("metrics", "", "", "", Judgement.LOOK, "they do not compare: what one was measured on is not known")]
     if one.evaluation_set != other.evaluation_set:
         return [Beside("metrics", "", "", "", Judgement.LOOK, "they do not compare: measured on different evaluation sets")]
     found = [line for line in figures(one.metrics, other.metrics) if not slice_value or line.name.partition("/")[2] == slice_value]
@@ -113,9 +115,21 @@ def _figure_line(line: Figure) -> Beside:
 
 def _evaluation(one: VersionView, other: VersionView) -> Beside:
     texts = (_short(one.evaluation_set, 6), _short(other.evaluation_set, 6))
+    if UNKNOWN in (one.evaluation_set, other.evaluation_set):
+        return Beside("evaluation set", *texts, "", Judgement.LOOK, "not known of one of them")
     if one.evaluation_set == other.evaluation_set:
         return Beside("evaluation set", *texts, "", Judgement.WELL, "the same set, so the figures compare")
     return Beside("evaluation set", *texts, "", Judgement.LOOK, "another set")
+
+
+def _signatures(one: VersionView, other: VersionView) -> list[Beside]:
+    if not all(version.inputs or version.outputs for version in (one, other)):  # it was found running, and nobody wrote that down
+        sides = (("fields it reads", one.inputs, other.inputs), ("what it gives", one.outputs, other.outputs))
+        return [Beside(what, _names(mine), _names(yours), "", Judgement.LOOK, "not known of one of them") for what, mine, yours in sides]
+    return [
+        _fields("fields it reads", one.inputs, other.inputs, more="callers have to send"),
+        _fields("what it gives", one.outputs, other.outputs, less="callers lose"),
+    ]
 
 
 def _fields(what: str, one: tuple[str, ...], other: tuple[str, ...], *, more: str = "more:", less: str = "no longer") -> Beside:

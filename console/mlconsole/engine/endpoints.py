@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from mlconsole.core.documents import document_of
 from mlconsole.core.live import Live, Transition, content_of
-from mlconsole.core.models import Json
+from mlconsole.core.models import Json, ModelVersion
 from mlconsole.core.observed import Observed
 from mlconsole.core.releases import NOTHING, Content, Release, ReleaseKind, Standing
 from mlconsole.core.text import did_you_mean, neutralise
 from mlconsole.engine.access import Deed
+from mlconsole.engine.adopting import require_known, versions_for
+from mlconsole.engine.authoring import REFUSING
 from mlconsole.engine.changing import is_alive
 from mlconsole.engine.gates import example_request, invocation
 from mlconsole.engine.judging import example_of, facts_of, leading_variant, view_of, way_back_of
@@ -87,7 +89,7 @@ def whole(session: Session) -> StatusView:
     """`overview` with health in it: who watches, what is wrong, and how each endpoint really does."""
     looked = look(session, [row.name for row in session.registry.endpoints(session.environment.name)])
     status = overview(session, looked=looked)
-    if "predictions" not in session.environment.roles and not session.environment.probes:
+    if not session.environment.looked_at:
         return status
     if not (session.workspace.root / ".mlconsole" / "observations.db").exists():
         # Nobody ever looked at health here: a guardian, the console or `mlconsole health` begins that, not a command that only looks.
@@ -108,12 +110,9 @@ def show(session: Session, endpoint: str, *, window: float = 600.0) -> EndpointV
     Raises:
         UnknownName: there is no such endpoint, neither here nor at the backend.
     """
-    live: Live | MLConsoleError
-    try:
-        live = session.backend.describe(endpoint)
-    except MLConsoleError as error:
-        live = error
+    coming = session.backend.describing(endpoint)  # while the registry is opened, which takes as long
     recorded = session.registry.live_release(session.environment.name, endpoint)
+    live = coming.result()
     gone = recorded is None or recorded.release.content == NOTHING
     running = any(one.endpoint == endpoint for one in session.registry.unfinished(session.environment.name))
     if gone and not running:
@@ -124,12 +123,13 @@ def show(session: Session, endpoint: str, *, window: float = 600.0) -> EndpointV
         if not live.exists:
             raise session.unknown_endpoint(endpoint)
     observed = observe(session, [endpoint], window=window).get(endpoint) if isinstance(live, Live) else None
-    facts = facts_of(session, endpoint, live, observed)
+    facts = facts_of(session, endpoint, live, observed, wait=REFUSING)
     return replace(view_of(session, facts), way_back=way_back_of(session, facts), example=example_of(session, facts))
 
 
 def adopt(session: Session, endpoint: str, *, reason: str = "", only_look: bool = False) -> ReleaseView:
-    """Take an endpoint over as it is: release #1 *as found*; or, when it was changed outside, keep that as a new release.
+    """Take an endpoint over as it is: release #1 *as found*; or, when it was changed outside, keep that as a new release. Bytes that
+    nobody registered become versions, where the backend can serve them again.
 
     With `only_look` nothing is kept; the release is the one that would be.
 
@@ -146,6 +146,7 @@ def adopt(session: Session, endpoint: str, *, reason: str = "", only_look: bool 
             f'There is no endpoint "{endpoint}" at the backend of {session.environment.name}. '
             f"{did_you_mean(endpoint, session.backend.list())}"
         )
+    require_known(live)
     if live.transition is Transition.IN_PROGRESS:
         raise Conflict(f"{endpoint} is changing at the backend just now. Nothing was adopted.", next="Try again when it is settled.")
     recorded = session.registry.live_release(session.environment.name, endpoint)
@@ -154,20 +155,23 @@ def adopt(session: Session, endpoint: str, *, reason: str = "", only_look: bool 
     running = [one for one in session.registry.unfinished(session.environment.name) if one.endpoint == endpoint]
     if running:
         raise Conflict(f"{endpoint} has an unfinished change, {running[0].id}.", next=f"mlconsole recover {running[0].id}")
+    made = versions_for(session, endpoint, live)
     found = Release(
         environment=session.environment.name,
         endpoint=endpoint,
         number=0,
-        content=_known(session, content_of(live)),
+        content=_known(session, content_of(live), made),
         kind=ReleaseKind.KEPT if recorded else ReleaseKind.AS_FOUND,
         created=session.clock.now(),
-        actor=session.actor,
+        actor=session.acting(),
         reason=reason,
         made_from=recorded.release.number if recorded else None,
     )
     if only_look:
         newest = session.registry.releases(session.environment.name, endpoint, limit=1)
         return release_view(replace(found, number=newest[0].release.number + 1 if newest else 1), Standing.PENDING)
+    for version in made:
+        session.registry.add_version(version)
     return release_view(session.registry.adopt(found), Standing.LIVE)
 
 
@@ -232,9 +236,9 @@ def logs(session: Session, endpoint: str, variant: str | None, lines: int) -> tu
         raise UnknownName(error.message, next=error.next) from error
 
 
-def _known(session: Session, content: Content) -> Content:
-    """What was found, with model and version filled in where the bytes are those of a registered version."""
-    by_digest = {version.artifact.digest: version for version in session.registry.versions()}
+def _known(session: Session, content: Content, made: Sequence[ModelVersion] = ()) -> Content:
+    """What was found, with model and version filled in where the bytes are those of a registered version, or of one that is `made`."""
+    by_digest = {version.artifact.digest: version for version in (*session.registry.versions(), *made)}
     variants = []
     for variant in content.variants:
         version = by_digest.get(variant.digest)

@@ -37,6 +37,10 @@ environments:
 """
 
 
+_LEFT = (".mlconsole", "__pycache__", "mlconsole.*.yaml")
+"""What of the sample workspace's folder is not copied: what use left there, and the other kinds of it."""
+
+
 def free(name: str, *, sample: bool) -> Path:
     """The folder of that name, if a workspace can be made there: it may exist, but must not be one already.
 
@@ -57,12 +61,13 @@ def free(name: str, *, sample: bool) -> Path:
         if sample and folder.exists() and any(folder.iterdir()):
             raise UsageError(f"{folder} is not empty; the sample wants a new or an empty folder. Nothing was changed.")
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
     return folder
 
 
-def create(folder: Path, *, sample: bool) -> None:
-    """Make a workspace in `folder`, which may exist but must not be one already. What can't be finished is taken away again.
+def create(folder: Path, *, sample: bool, kind: str = "") -> None:
+    """Make a workspace in `folder`, which may exist but must not be one already. What can't be finished is taken away again. `kind`: the
+    sample as its mlconsole.KIND.yaml says.
 
     Raises:
         UsageError: there is something there that it would overwrite.
@@ -70,7 +75,7 @@ def create(folder: Path, *, sample: bool) -> None:
     """
     free(str(folder), sample=sample)
     with all_or_nothing(folder, sample=sample):
-        _write(folder, sample=sample)
+        _write(folder, sample=sample, kind=kind)
 
 
 @contextmanager
@@ -90,19 +95,22 @@ def all_or_nothing(folder: Path, *, sample: bool) -> Iterator[None]:
         raise
 
 
-def _write(folder: Path, *, sample: bool) -> None:
+def _write(folder: Path, *, sample: bool, kind: str) -> None:
     try:
         if sample:
-            shutil.copytree(sample_folder(), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".mlconsole", "__pycache__"))
+            shutil.copytree(sample_folder(), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_LEFT))
+            if kind:
+                shutil.copyfile(sample_folder() / f"mlconsole.{kind}.yaml", folder / "mlconsole.yaml")
         else:
             folder.mkdir(parents=True, exist_ok=True)
             letters = ("".join(char if char.isascii() and char.isalnum() else "-" for char in folder.resolve().name))[:64]
             (folder / "mlconsole.yaml").write_text(_MINIMAL.format(name=letters.strip("-") or "workspace"), encoding="utf-8")
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
 
 
-def _unwritable(folder: Path, error: OSError) -> MLConsoleError:
+def unwritable(folder: Path, error: OSError) -> MLConsoleError:
+    """The error of a folder that can't be written."""
     why = error.strerror
     if why is None and error.args and isinstance(error.args[0], list):
         why = next((str(one[2]).partition("] ")[2] for one in error.args[0]), None)  # of shutil, which gathers what went wrong
