@@ -122,6 +122,9 @@ def test_the_journal_says_as_whom(house: House) -> None:
     recorded = session.registry.live_release("staging", NAME)
     assert recorded is not None
     assert recorded.release.actor == operation.actor
+    house.sim.world.credentials_end(datetime(2099, 1, 5, 18, 4, tzinfo=UTC))
+    house.passes(31)
+    assert house.session().acting().identity == "ops-anna (4711, eu-central-1), until 2099-01-05 18:04Z"
     assert endpoints.show(session, NAME).name == NAME
 
 

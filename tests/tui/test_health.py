@@ -545,3 +545,11 @@ async def test_without_drills_nothing_is_offered(house: House, asked: list[tuple
         await driver.press("!")
         assert driver.message == "Nothing needs you."
         assert "drills" not in driver.text
+
+
+async def test_what_to_know_of_the_predictions_stands_below(house: House) -> None:
+    """A sample is no count: who reads figures has to see that they are of one."""
+    note = "20 of 100 requests of SageMaker endpoint relevance are captured"
+    for size in WIDE:
+        async with shown(house, replace(kit.quiet(), notes=(note,), probes=()), size) as driver:
+            assert driver.has(f"· {note}")

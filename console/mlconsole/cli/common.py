@@ -97,8 +97,10 @@ class Run:
             self._session = self.open(self.environment)
         return self._session
 
-    def open(self, environment: Environment, *, quiet: bool = False) -> Session:
-        """A session in an environment of this workspace. A quiet one tells of a change only what it waits for and what goes wrong."""
+    def open(self, environment: Environment, *, quiet: bool = False, guardian: bool = False) -> Session:
+        """A session in an environment of this workspace. A quiet one tells of a change only what it waits for and what goes wrong; the
+        `guardian`'s may have credentials of its own.
+        """
         from mlconsole.engine.session import Session
 
         opened = Session(
@@ -108,6 +110,7 @@ class Run:
             tell=self._tell_trouble if quiet else self._tell,
             deadline=max(_GOING_BACK, self.timeout),
             limit=self.shared.timeout,
+            guardian=guardian,
         )
         self._opened.append(opened)
         return opened

@@ -32,7 +32,7 @@ def run_guardian(
     if detach:
         start(run)
         return
-    sessions = _sessions(run)
+    sessions = _sessions(run, guardian=True)
     guardian = Guardian(sessions, lambda text: _log(run, text), lambda: _again(run))
     if once:
         rounds = guardian.once()
@@ -150,16 +150,16 @@ def install(run: Run, remove: Annotated[bool, typer.Option("--remove", help="Sto
         run.warn(f"▲ {text}")
 
 
-def _sessions(run: Run) -> list[Session]:
+def _sessions(run: Run, *, guardian: bool = False) -> list[Session]:
     """The environments that are meant: the one that was named, else all that want watching."""
     from mlconsole.plugin.errors import UsageError
 
     if run.shared.env:
-        return [run.session]
+        return [run.open(run.environment, quiet=True, guardian=True) if guardian else run.session]
     wanted = [one for one in run.workspace.environments.values() if one.watch]
     if not wanted:
         raise UsageError("No environment of this workspace wants watching.", next="Take `watch: false` away in mlconsole.yaml.")
-    return [run.open(one, quiet=True) for one in wanted]
+    return [run.open(one, quiet=True, guardian=guardian) for one in wanted]
 
 
 def _again(run: Run) -> list[Session]:
@@ -169,7 +169,7 @@ def _again(run: Run) -> list[Session]:
     workspace = load(run.workspace.file)
     wanted = [environment(workspace, run.shared.env, os.environ)] if run.shared.env else workspace.environments.values()
     run.use(workspace)
-    return [run.open(one, quiet=True) for one in wanted if one.watch or run.shared.env]
+    return [run.open(one, quiet=True, guardian=True) for one in wanted if one.watch or run.shared.env]
 
 
 def _told(run: Run, body: dict[str, object], text: str) -> None:

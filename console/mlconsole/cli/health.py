@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlconsole.cli import native_alarms
 from mlconsole.cli.common import DefaultCommand, Run, columns, command
 from mlconsole.core.text import neutralise
 
@@ -176,11 +177,15 @@ def trial(run: Run, channel: Annotated[str, typer.Argument(metavar="CHANNEL", he
     run.say(f"✔ {channel} took it")
 
 
+native_alarms.add(app)
+
+
 def told(view: HealthView, endpoint: str | None = None) -> list[str]:
     """The health of an environment for people, one line each."""
     lines: list[str] = []
     if view.trouble:
         lines.append(f"? {view.trouble}")
+    lines += [f"· {note}" for note in view.notes]
     for one in view.open_alarms:
         lines += alarm_told(one, one.environment)
         lines.append("")
@@ -197,6 +202,8 @@ def told(view: HealthView, endpoint: str | None = None) -> list[str]:
         lines += ["", "dependencies"]
         rows = [["✔" if seen.ok else "✖" if seen.ok is False else "?", seen.name, seen.kind, seen.text] for seen in view.probes]
         lines += columns(rows, wide=3)
+    if view.natives:
+        lines += ["", "alarms of the backend", *native_alarms.told(view.natives)]
     return [*lines, "", watcher_told(view)]
 
 

@@ -9,6 +9,9 @@ import typer
 
 from mlconsole.cli.common import Run, columns, command
 
+_MOST = 12
+"""Operations that are told one by one."""
+
 
 def add(app: typer.Typer) -> None:
     """Add the command."""
@@ -32,6 +35,7 @@ def add(app: typer.Typer) -> None:
             ["environment", f"{run.environment.name}{' PRODUCTION' if run.environment.production else ''}"],
             ["roles", ", ".join(f"{role}: {plugin}" for role, plugin in run.environment.roles.items())],
             *([["acts as", acts]] if (acts := _acts(run)) else []),
+            *_asked(run),
             ["registry", f"{registry} ({f'{registry.stat().st_size / 1024:.0f} KB' if registry.exists() else 'not there yet'})"],
             ["state", str(registry.parent)],
         ]
@@ -52,3 +56,24 @@ def _acts(run: Run) -> str:
     except MLConsoleError as error:
         return error.message
     return "" if caller is None else f"{caller}; {credentials_told(caller, run.session.clock.now())}"
+
+
+def _asked(run: Run) -> list[list[str]]:
+    """What the environment's backends were asked today, by all processes of this workspace; nothing where nobody counts."""
+    from mlconsole.plugin.errors import MLConsoleError
+
+    try:
+        usages = run.session.backend.usages()
+    except MLConsoleError as error:
+        return [["asked today", error.message]]
+    rows = []
+    for usage in usages:
+        most = sorted(usage.calls.items(), key=lambda one: (-one[1], one[0]))
+        each = ", ".join(f"{name.replace(':', ' ')} {count}" for name, count in most[:_MOST])
+        more = f", {len(most) - _MOST} more" if len(most) > _MOST else ""
+        rows.append(["asked today", f"{usage.backend}: {sum(usage.calls.values())} calls{f' ({each}{more})' if each else ''}"])
+        thrown = ", ".join(f"{name.replace(':', ' ')} {count}" for name, count in sorted(usage.throttled.items()))
+        rows.append(["throttled", f"{usage.backend}: {sum(usage.throttled.values())}{f' ({thrown})' if thrown else ''}"])
+        if usage.dollars_a_day is not None:
+            rows.append(["asking costs", f"{usage.backend}: about ${usage.dollars_a_day:.2f} a day ({usage.priced})"])
+    return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -38,11 +39,21 @@ def list_plugins(run: Run) -> None:
 
 
 @command(app)
-def show(run: Run, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
-    """One plugin: its roles and its options, as mlconsole.yaml takes them."""
+def show(
+    run: Run,
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    policy: Annotated[
+        bool, typer.Option("--policy", help="What its backend has to allow for the roles of the environment: the least IAM policy, JSON.")
+    ] = False,
+) -> None:
+    """One plugin: its roles and its options, as mlconsole.yaml takes them; or, with --policy, what its backend has to allow."""
     from mlconsole.plugin import loading
     from mlconsole.plugin.options import json_schema
 
+    if policy:
+        # As it is handed to the backend's own tools, with --json and without.
+        print(json.dumps(run.session.backend.policy(name), indent=2))
+        return
     plugin = loading.load(name)
     if run.json:
         run.emit(

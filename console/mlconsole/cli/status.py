@@ -14,7 +14,7 @@ from mlconsole.core.text import neutralise
 
 if TYPE_CHECKING:
     from mlconsole.engine.session import Session
-    from mlconsole.engine.views import AlarmView, EndpointView, StatusView
+    from mlconsole.engine.views import AlarmView, CallerView, EndpointView, StatusView
 
 _WIDTH = 46
 _SHOWN = 8
@@ -45,6 +45,7 @@ def add(app: typer.Typer) -> None:
                     "read_only": view.read_only,
                     "at": view.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
                     "watched_by": view.watcher.who if view.watcher.alive else None,
+                    "acts_as": plain(acts) if (acts := _acts(run.session)) is not None else None,
                     "watches_as": plain(view.watcher.caller) if view.watcher.caller is not None else None,
                     "alarms": [_alarm_json(alarm) for alarm in view.alarms],
                     "trouble": view.trouble or None,
@@ -56,7 +57,7 @@ def add(app: typer.Typer) -> None:
         elif line:
             run.say(_line(view))
         else:
-            for text in _screen(view, _credentials(run.session)):
+            for text in _screen(view, _credentials(run.session), _acts(run.session)):
                 run.say(text)
         code = 1 if view.count(State.FAILING) else 6 if view.blind else 0
         if code:
@@ -74,13 +75,29 @@ def _credentials(session: Session) -> list[str]:
     return [f"{one.endpoint}  rollout: {one.credentials}" for one in views if one.credentials]
 
 
-def _screen(view: StatusView, credentials: Sequence[str] = ()) -> list[str]:
+def _acts(session: Session) -> CallerView | None:
+    """As whom the backend takes who asks; None where it does not say, or takes the credentials no more, which is told as trouble."""
+    from mlconsole.engine.identifying import caller_view
+    from mlconsole.plugin.errors import MLConsoleError
+
+    try:
+        return caller_view(session.backend.caller())
+    except MLConsoleError:
+        return None
+
+
+def _screen(view: StatusView, credentials: Sequence[str] = (), acts: CallerView | None = None) -> list[str]:
+    from mlconsole.engine.identifying import credentials_told
     from mlconsole.engine.views import SIGNS, State
 
     label = "PROD" if view.production else view.environment.upper()[:16]
     head = f"{label} {neutralise(view.workspace)}"
     lines = [f"{head[: _WIDTH - 10]:<{_WIDTH - 9}}{view.at.astimezone():%a %H:%M}"]
     well = [endpoint for endpoint in view.endpoints if endpoint.state is State.OK]
+    if acts is not None:
+        place = ", ".join(part for part in (acts.account, acts.region) if part)
+        told = f"{acts.name}{f' ({place})' if place else ''}; {credentials_told(acts, view.at)}"
+        lines += _wrapped(f"as      {told}", "        ")
     if view.trouble:
         lines += _wrapped(f"{SIGNS[State.NO_DATA][1]} {view.trouble}")
         lines += _wrapped(f"  next: {view.trouble_next}") if view.trouble_next else []

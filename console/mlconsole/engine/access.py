@@ -29,6 +29,7 @@ class Deed(StrEnum):
     ACT = "run an action"
     APPROVE = "approve, reject or withdraw a request"
     EDIT = "edit a draft"
+    ALARM = "make or set off an alarm of the backend"
 
 
 _IN_READ_ONLY = frozenset({Deed.LOOK, Deed.PLAN, Deed.ASK})

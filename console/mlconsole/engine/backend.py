@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -14,12 +15,14 @@ from typing import Any, TypeVar, cast
 from mlconsole.core.clock import Clock
 from mlconsole.core.documents import WHOLE, Document, LiveDocument, document_of
 from mlconsole.core.live import Live, Transition
-from mlconsole.core.models import Json
+from mlconsole.core.models import Json, ModelVersion
 from mlconsole.core.releases import Content
 from mlconsole.core.steps import Step, in_order
+from mlconsole.core.summaries import WINDOW
 from mlconsole.core.text import duration, neutralise
 from mlconsole.core.traffic import percent
 from mlconsole.core.transitions import check_limits
+from mlconsole.engine.authoring import Authoring
 from mlconsole.engine.calls import Calls
 from mlconsole.engine.identifying import Identifying
 from mlconsole.plugin import Context, Plugin
@@ -31,6 +34,8 @@ from mlconsole.plugin.roles import (
     Answer,
     Caller,
     ConfigStore,
+    Coverage,
+    Covering,
     Examples,
     HttpExample,
     Invocation,
@@ -42,10 +47,14 @@ from mlconsole.plugin.roles import (
     Page,
     Part,
     Predictions,
+    Schemas,
     Serving,
     StoredVersion,
+    Tidies,
     Traffic,
+    Watching,
 )
+from mlconsole.plugin.using import Usage, Using
 from mlconsole.workspace import Environment, Workspace, options_for
 
 T = TypeVar("T")
@@ -58,22 +67,40 @@ _AT_ONCE = 16
 _RESTS = 30.0
 """Seconds for which predictions are not asked for again after they did not answer: a look must not wait for them each time."""
 
+_PROBES_KEPT = 3600
+"""Seconds for which it is known how many questions of our own were put to a variant."""
+
 _WORSE = {Transition.SETTLED: 0, Transition.IN_PROGRESS: 1, Transition.FAILED: 2}
 
 
 class Backend:
     """The roles of one environment. `plugins` are those its roles name; each role is made when it is first asked for."""
 
-    def __init__(self, workspace: Workspace, environment: Environment, plugins: Mapping[str, Plugin], clock: Clock) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        environment: Environment,
+        plugins: Mapping[str, Plugin],
+        clock: Clock,
+        *,
+        guardian: bool = False,
+        released: Callable[[], Mapping[tuple[str, str], ModelVersion | None]] | None = None,
+    ) -> None:
         self.name = "/".join(dict.fromkeys(environment.roles.values())) or "no backend"
         self._workspace, self._environment, self._plugins, self._clock = workspace, environment, plugins, clock
+        self._guardian, self._released = guardian, released
         self._roles: dict[str, Any] = {}
         self._calls = Calls(f"{self.name} ({environment.name})")
         self._describing: dict[str, Future[Live | MLConsoleError]] = {}
         """Endpoints that are being described just now."""
         self._predictions: Predictions | None = None
-        self._identifying = Identifying(lambda: (self._role(role) for role in self._environment.roles), self._calls, clock)
+        self._identifying = Identifying(self._identities, self._calls, clock)
+        knows = any("authors" in plugin.factories for plugin in plugins.values())
+        self.authoring = Authoring(lambda: self.played("authors"), self._calls, clock) if knows else None
+        """Who changed something past us; None where no plugin here would know."""
         self._at_once = threading.BoundedSemaphore(_AT_ONCE)
+        self._probes: Counter[tuple[str, str, int]] = Counter()
+        """Endpoint, variant, begin of a window → questions of our own, which a backend that counts itself counts with the rest."""
 
     # What it can express, and what would be done: pure.
 
@@ -132,11 +159,13 @@ class Backend:
         first = target.document is None or self._workspace.configs[target.document.name].before_traffic
         return in_order([*serving, *published, *split] if first is not back else [*serving, *split, *published])
 
-    def expressed(self, content: Content) -> Content:
+    def expressed(self, endpoint: str, content: Content) -> Content:
         """A content as the roles here can tell it back: what they have two ways of saying is said in one."""
         traffic = self._traffic() if content.traffic is not None else None
         told = getattr(traffic, "expressed", None)
-        return content if told is None else cast(Content, told(content))
+        if told is None:
+            return content
+        return cast(Content, self._calls.ask("reading who gets which share", lambda: told(endpoint, content), deadline=_READ))
 
     def reading_lag(self) -> float:
         """Seconds after a shift until requests go as it says: where applications read in a config document whom to ask, they look there now
@@ -215,6 +244,12 @@ class Backend:
                 found[endpoint] = Unavailable(text, next="It is waited for, and asked again by itself; nothing was changed.")
         return found
 
+    def describing(self, endpoint: str) -> Future[Live | MLConsoleError]:
+        """An endpoint that is being described while whoever asks does something else; it ends by its own deadline."""
+        future: Future[Live | MLConsoleError] = Future()
+        threading.Thread(target=self._describe_into, args=(endpoint, future), daemon=True).start()
+        return future
+
     def _describe_into(self, endpoint: str, future: Future[Live | MLConsoleError]) -> None:
         with self._at_once:
             future.set_result(self._described(endpoint))
@@ -251,9 +286,18 @@ class Backend:
     ) -> Answer:
         """One prediction, as a consumer (no variant), of a named variant, or as the console's own probe."""
         serving = self._serving()
+        if probe and variant is not None:
+            now = int(self._clock.now().timestamp()) // WINDOW * WINDOW
+            self._probes[endpoint, variant, now] += 1
+            for old in [key for key in list(self._probes) if key[2] < now - _PROBES_KEPT]:
+                self._probes.pop(old, None)
         return self._calls.ask(
             f"asking {variant or endpoint}", lambda: serving.invoke(endpoint, request, variant, probe=probe), deadline=deadline
         )
+
+    def probed(self, endpoint: str, variant: str, begin: int, seconds: float) -> int:
+        """So many of this process's own questions were put to that variant from `begin` (epoch s) on, in so many seconds."""
+        return sum(self._probes.get((endpoint, variant, at), 0) for at in range(begin, int(begin + seconds), WINDOW))
 
     def predictions(self) -> Predictions | None:
         """The role that reads predictions, with deadlines; None where there is none."""
@@ -264,6 +308,28 @@ class Backend:
             self._predictions = _Timed(role, self._calls, self._clock)
         return self._predictions
 
+    def coverage(self, cursor: str) -> Coverage:
+        """How much of what was predicted is known, as far as the predictions role can say; asks nobody."""
+        role = self._role("predictions")
+        return role.coverage(cursor) if isinstance(role, Covering) else Coverage()
+
+    def role(self, name: str) -> Any:
+        """The role of that name, made when it is first asked for; None where none is bound. Its calls go through `asked` and `changed`."""
+        return self._role(name)
+
+    def played(self, name: str) -> Sequence[Any]:
+        """That role of every plugin of the environment that plays it, bound in mlconsole.yaml or not: for what nobody has to name."""
+        plugins = dict.fromkeys(self._environment.roles.values())
+        return [self._made(name, plugin) for plugin in plugins if name in self._plugins[plugin].factories]
+
+    def asked(self, what: str, call: Callable[[], T], *, deadline: float = _READ) -> T:
+        """A reading call of a role, in this backend's pool, with a deadline (s)."""
+        return self._calls.ask(what, call, deadline=deadline)
+
+    def changed(self, what: str, call: Callable[[], T], *, deadline: float = _CHANGE) -> T:
+        """A changing one."""
+        return self._calls.change(what, call, deadline=deadline)
+
     def caller(self) -> Caller | None:
         """As whom we act there, and until when; None where no role knows.
 
@@ -271,6 +337,30 @@ class Backend:
             AuthFailed: the credentials are missing, wrong, or have run out.
         """
         return self._identifying.caller()
+
+    def usages(self) -> Sequence[Usage]:
+        """What was asked of each of the environment's backends today, as far as they count it."""
+        counting = [one for one in self.played("account") if isinstance(one, Using)]
+        return [self._calls.ask("counting what was asked", one.usage, deadline=_READ) for one in counting]
+
+    def policy(self, name: str) -> Json:
+        """What a plugin's backend has to allow for the roles that it plays here, in that backend's own words.
+
+        Raises:
+            UsageError: it plays none here, or has no such words.
+        """
+        roles = [role for role, plugin in self._environment.roles.items() if plugin == name]
+        if not roles:
+            raise UsageError(f"{name} plays no role in {self._environment.name}.", next="Name another environment: --env NAME.")
+        told = self._plugins[name].policy
+        if told is None:
+            raise UsageError(f"The plugin {name} has no policy: its backend asks nobody for leave.")
+        context = self._context(name)
+        return self._calls.ask("working out what has to be allowed", lambda: told(context, roles), deadline=_CHANGE)
+
+    def _identities(self) -> Iterator[Any]:
+        yield from self.played("account")
+        yield from (self._role(role) for role in self._environment.roles)
 
     def attended(self, look: Callable[[], None]) -> AbstractContextManager[None]:
         """While in it, `look` is called at least every second while this thread waits for the backend; what it raises ends the waiting."""
@@ -288,6 +378,13 @@ class Backend:
         if role is None:
             raise Refused(f"No role here carries out {step.role} steps.")
         self._calls.change(step.summary, lambda: role.start(endpoint, step, order), deadline=min(_CHANGE, step.deadline))
+
+    def tidy(self, endpoint: str, release: str) -> Sequence[str]:
+        """Let the serving role take away what it created for a release that did not come to stand; what that was."""
+        serving = None if document_of(endpoint) is not None else self._role("serving")
+        if not isinstance(serving, Tidies):
+            return ()
+        return self._calls.change(f"tidying up after {release}", lambda: serving.tidy(endpoint, release), deadline=_CHANGE)
 
     # Config documents.
 
@@ -318,6 +415,24 @@ class Backend:
         """The bytes of a version."""
         store = self.config()
         return self._calls.ask(f"reading config {document} {number}", lambda: store.read(document, number), deadline=_READ)
+
+    def document_schemas(self, document: str) -> Sequence[bytes]:
+        """The schemas against which the store itself holds what is published."""
+        store = self.config()
+        if not isinstance(store, Schemas):
+            return ()
+        return self._calls.ask(f"asking for the schemas of config {document}", lambda: store.schemas(document), deadline=_READ)
+
+    def document_watching(self, document: str) -> str | None:
+        """What the store itself watches while it publishes; empty: nothing just now. None: it never does, or can't be asked."""
+        store = self.config()
+        if not isinstance(store, Watching):
+            return None
+        try:
+            told = self._calls.ask(f"asking what watches config {document}", lambda: store.watching(document), deadline=_READ)
+        except BackendError:
+            return None
+        return neutralise(told)
 
     def published(self, endpoint: str, document: str | None) -> Document | None:
         """A config document as an endpoint's change has left it: the one that it carried, or the one that says who gets which share. None:
@@ -421,16 +536,20 @@ class Backend:
                     f"The plugin {name} can't play {role} (it plays {', '.join(sorted(plugin.factories))}).",
                     next=f"Change `{role}:` of environment {self._environment.name} in mlconsole.yaml.",
                 )
-            context = Context(
-                environment=self._environment.name,
-                root=self._workspace.root,
-                state=state_folder(self._workspace) / name / self._environment.name,
-                options=options_for(self._environment, plugin),
-                clock=self._clock,
-                by_name=self._environment.traffic_in is not None,
-            )
-            self._roles[key] = plugin.factories[role](context)
+            self._roles[key] = plugin.factories[role](self._context(name))
         return self._roles[key]
+
+    def _context(self, name: str) -> Context:
+        return Context(
+            environment=self._environment.name,
+            root=self._workspace.root,
+            state=state_folder(self._workspace) / name / self._environment.name,
+            options=options_for(self._environment, self._plugins[name]),
+            clock=self._clock,
+            by_name=self._environment.traffic_in is not None,
+            guardian=self._guardian,
+            released=self._released,
+        )
 
 
 def _joined(live: Live, transition: Transition, reason: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from mlconsole.core.rollouts import Control, Decision, Rollout, RolloutState
 from mlconsole.core.steering import advanced, controlled, measured_again, slice_returned
 from mlconsole.core.text import neutralise
 from mlconsole.core.transitions import removed
-from mlconsole.engine import changing, publishing
+from mlconsole.engine import changing, metering, publishing
 from mlconsole.engine.announcing import channels_for, notice_of
 from mlconsole.engine.gates import GOLDEN
 from mlconsole.engine.growing import weighing_for
@@ -301,6 +301,9 @@ class Conductor:
         gets = (
             f"{rollout.variant} gets no request since {since.astimezone():%H:%M:%S}" if proven else f"{rollout.variant} still gets requests"
         )
+        if metering.bound(self._session):  # what comes now is told in some minutes
+            by = since + timedelta(seconds=metering.usual_lag(self._session, near=True))
+            gets = f"that {rollout.variant} gets no request any more is seen by {by.astimezone():%H:%M:%S}"
         if published is not None:  # nobody knows which client made a request: when all of them have polled is known
             by = since + timedelta(seconds=self._session.backend.config().limits().poll_lag)
             gets = f"every client has read that by {by.astimezone():%H:%M:%S}"

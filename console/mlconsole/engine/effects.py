@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from mlconsole.engine.session import Session
     from mlconsole.observations import Row
 
+_NO_PREDICTIONS = frozenset({Question.SILENT, Question.DEPENDENCY, Question.ALARM, Question.WATCHER})
+"""Questions that name no prediction that was wrong."""
+
 
 def effect(findings: Sequence[Finding], evidence: Evidence, until: float) -> tuple[int, int | None]:
     """How many predictions were wrong since it began, and how many decisions were over the threshold."""
     wrong = over = 0
     scored = False
     for finding in findings:
-        if finding.question in (Question.SILENT, Question.DEPENDENCY, Question.WATCHER):
+        if finding.question in _NO_PREDICTIONS:
             continue
         since = finding.since.timestamp() - 10
         border = _border(finding, evidence.settings.latency_ms)
@@ -52,7 +55,7 @@ def affected_rows(session: Session, alarm: Alarm) -> Iterator[Mapping[str, Json 
     told: set[tuple[str, str, float]] = set()
     until = (alarm.closed or session.clock.now()).timestamp() + 60
     for finding in alarm.findings:
-        if not finding.endpoint or finding.question in (Question.SILENT, Question.DEPENDENCY, Question.WATCHER):
+        if not finding.endpoint or finding.question in _NO_PREDICTIONS:
             continue
         last = min(until, finding.seen.timestamp() + 10)
         settings = session.workspace.endpoints.get(finding.endpoint)

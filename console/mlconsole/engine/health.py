@@ -7,6 +7,7 @@ leave writing to it and read what it wrote. The rules are in `core`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -17,9 +18,10 @@ from mlconsole.core.health import Answer, EndpointHealth, Figures, Question
 from mlconsole.core.questions import judge, proven
 from mlconsole.core.text import duration
 from mlconsole.core.verdicts import Verdict
+from mlconsole.engine import metering, nativealarms
 from mlconsole.engine.acting import view_of
 from mlconsole.engine.drawing import Drawing, histogram_view
-from mlconsole.engine.evidencing import HORIZON, Gathering, contents
+from mlconsole.engine.evidencing import HORIZON, Gathering
 from mlconsole.engine.healthviews import endpoint_view, moment_of, watcher_view
 from mlconsole.engine.ingesting import Ingest, Ingested
 from mlconsole.engine.pairing import Pairing
@@ -27,6 +29,7 @@ from mlconsole.engine.probing import Prober
 from mlconsole.engine.remembering import Memory
 from mlconsole.engine.triaging import Look, Triaging
 from mlconsole.engine.views import AlarmView, EndpointHealthView, HealthView, ProbeView
+from mlconsole.engine.wanted import contents
 from mlconsole.plugin.errors import MLConsoleError
 
 if TYPE_CHECKING:
@@ -67,6 +70,8 @@ class HealthWatch:
         """What came of the last ingest; where others watch, none is made."""
         self._unreadable: float | None = None
         """Since when predictions can't be read (elapsed)."""
+        self._told = nativealarms.Told(())
+        """How the backend's own alarms are."""
         self._first = True
         self._reminded: set[tuple[int, str]] = set()
         """The alarms and second channels whose reminders are in the outbox."""
@@ -74,6 +79,8 @@ class HealthWatch:
         """How long trends are."""
         self.drawn: set[str] | None = set()
         """The endpoints that trends, histograms and pairs are wanted of, besides those with an alarm; None: all."""
+        self.near: set[str] | None = set()
+        """The endpoints that somebody looks at here, whose metrics are asked for each period; None: all."""
         self.view: HealthView | None = None
         """The last look."""
 
@@ -90,6 +97,8 @@ class HealthWatch:
         active = not session.read_only and (self._guardian or not watched)
         if active:
             self._take_in()
+        elif not session.read_only and self.near != set():
+            self._take_in_near()
         self._gathering.horizon = max(HORIZON, 60 * self.minutes + 600)
         self._gathering.refresh()
         self._memory.refresh()
@@ -102,6 +111,7 @@ class HealthWatch:
             resources = {one.name: one.resources for one in there.variants} if there else {}
             evidence[name] = self._gathering.evidence(name, found.get(name), alarms, resources)
             judged[name] = self._judged(evidence[name])
+        self._told = nativealarms.look(session)
         probes = [self._of_now(row) for row in session.registry.probes(environment)]
         depends = {name: dependencies(session, name, content) for name, content in found.items()}
         failing = self._failing(judged, probes, depends, alarms)
@@ -126,6 +136,8 @@ class HealthWatch:
             watcher=watcher_view(watcher),
             runs=tuple(view_of(run) for run in self._runs() if run.ended is None or run.ended > now - _RECENT),
             trouble=self._trouble(),
+            natives=nativealarms.views(self._told),
+            notes=tuple(self._ingest.coverage().notes),
             minutes=self.minutes,
         )
         return self.view
@@ -152,7 +164,7 @@ class HealthWatch:
     def _take_in(self) -> None:
         """Predictions into the store, sightings into the registry."""
         try:
-            self._ingested = self._ingest.run()
+            self._ingested = self._ingest.run(self._asked_often())
         except MLConsoleError as error:
             self._ingested = Ingested(0, False, (error,))
         elapsed = self._session.clock.elapsed()
@@ -164,6 +176,20 @@ class HealthWatch:
         # the next time.
         self._prober.run(wait=self._first)
         self._first = False
+
+    def _asked_often(self) -> set[str] | None:
+        """The endpoints whose metrics are asked for each period: those in sight here, in trouble, or in a rollout."""
+        if self.near is None or not metering.bound(self._session):
+            return self.near
+        environment = self._session.environment.name
+        rollouts = self._memory.get("rollouts", lambda: self._session.registry.unfinished_rollouts(environment))
+        troubled = {name for alarm in self._alarms() if alarm.closed is None for name in alarm.endpoints}
+        return self.near | troubled | {one.endpoint for one in rollouts}
+
+    def _take_in_near(self) -> None:
+        """Metrics of what is in sight here; all else is taken in by the guardian, which does not know what that is."""
+        with suppress(MLConsoleError):  # the store is locked: the next look tries again
+            self._ingest.meter(self.near)
 
     def _pages(self, endpoint: str, answer: Answer) -> bool:
         settings = self._session.workspace.endpoints.get(endpoint)
@@ -193,12 +219,15 @@ class HealthWatch:
             needing = [endpoint for endpoint, names in depends.items() if row.name in names]
             for endpoint in needing or ([] if row.name in named else [""]):
                 failing.setdefault(endpoint, []).append(answer)
+        for endpoint, answers in nativealarms.answers(self._told).items():
+            failing.setdefault(endpoint, []).extend(answers)
         # Who begins to look while that lasts has not seen for how long; what is found already goes on.
         found = any(one.question is Question.WATCHER and not one.well for alarm in alarms if alarm.closed is None for one in alarm.findings)
         if self._unreadable is not None and (found or self._session.clock.elapsed() - self._unreadable > _UNREADABLE):
             since = self._session.clock.now().timestamp() - (self._session.clock.elapsed() - self._unreadable)
             why = self._ingested.trouble[0].message if self._ingested.trouble else ""
-            answer = Answer(Question.WATCHER, Verdict.FAIL, subject="predictions", since=since, text=f"predictions can't be read: {why}")
+            what = self._ingested.unread
+            answer = Answer(Question.WATCHER, Verdict.FAIL, subject=what, since=since, text=f"{what} can't be read: {why}")
             failing.setdefault("", []).append(answer)
         return failing
 
@@ -217,6 +246,8 @@ class HealthWatch:
                 return {"": NEEDED} if gone or (row is not None and row.ok) else {}
             if finding.question is Question.WATCHER:
                 return {"": NEEDED} if self._unreadable is None else {}
+            if finding.question is Question.ALARM:
+                return dict.fromkeys(finding.slices, NEEDED) if nativealarms.well(self._told, finding.subject) else {}
             there = seen.evidence.get(finding.endpoint)
             if there is None or not there.serving:  # the endpoint is gone: there is nothing left to prove
                 return dict.fromkeys(finding.slices, NEEDED)
@@ -315,7 +346,7 @@ class HealthWatch:
 
     def _trouble(self) -> str:
         if self._ingested.trouble:
-            return f"Predictions can't be read: {self._ingested.trouble[0].message}"
+            return f"{self._ingested.unread.capitalize()} can't be read: {self._ingested.trouble[0].message}"
         if not self._ingested.caught_up:
             newest = moment_of(self._gathering.newest())
             return (
@@ -323,13 +354,14 @@ class HealthWatch:
                 if newest
                 else "Catching up with what was predicted."
             )
-        return "; ".join(self._ingested.passed)
+        alarms = (f"Alarms of the backend can't be read: {self._told.trouble}",) if self._told.trouble else ()
+        return "; ".join((*alarms, *self._ingested.passed, *self._ingest.coverage().trouble))
 
 
 def look(session: Session, *, minutes: float = 60.0) -> HealthView:
     """One look, everything drawn: for commands."""
     watch = HealthWatch(session)
-    watch.minutes, watch.drawn = minutes, None
+    watch.minutes, watch.drawn, watch.near = minutes, None, None
     return watch.look()
 
 
@@ -349,8 +381,9 @@ def _age(session: Session, settings: ProbeSettings, row: ProbeRow) -> float | No
 
 
 def _with(health: EndpointHealth, answers: Sequence[Answer]) -> EndpointHealth:
-    """An endpoint's health with what its dependencies add: one that fails makes it fail though its own answers are well."""
-    extra = tuple(one for one in answers if one.question is Question.DEPENDENCY)
+    """An endpoint's health with what its dependencies and the backend's alarms add: one of them makes it fail though its own answers are
+    well."""
+    extra = tuple(one for one in answers if one.question in (Question.DEPENDENCY, Question.ALARM))
     return replace(health, verdict=Verdict.FAIL, answers=(*extra, *health.answers)) if extra else health
 
 

@@ -99,6 +99,8 @@ def _title(health: EndpointHealth, alarm: Alarm | None, missing: Mapping[str, in
         match worst.question:
             case Question.DEPENDENCY:
                 return neutralise(f"{worst.subject} failing")
+            case Question.ALARM:
+                return neutralise(f"{worst.subject} in ALARM")
             case Question.LATENCY:
                 word = "slow"
             case _:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlconsole.core.clock import Clock
 from mlconsole.core.text import neutralise
 from mlconsole.core.wording import clock
 from mlconsole.engine.calls import Calls
 from mlconsole.engine.views import CallerView
-from mlconsole.plugin.errors import AuthFailed
+from mlconsole.plugin.errors import AuthFailed, MLConsoleError
 from mlconsole.plugin.roles import Caller, Identity
+
+if TYPE_CHECKING:
+    from mlconsole.engine.session import Session
 
 _AGAIN = 30.0
 """Seconds for which an answer counts: who logs in again is seen soon enough, and a driver asks all the time."""
+
+_FIRST = 0.5
+"""Seconds that a first look waits for it."""
 
 _ANSWERS = 3.0
 """Seconds that an answer is waited for: nothing may hang on it."""
@@ -55,6 +62,39 @@ class Identifying:
         except Exception:  # noqa: BLE001, S110 - a part that is broken, or an adapter's own bug, must keep nobody from going back
             pass
         return self._caller
+
+
+class Acting:
+    """As whom a session acts, for who looks all the time: asked in the background, so that no look waits for it."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._caller: CallerView | None = None
+        self._asked: float | None = None
+        self._answered = threading.Event()
+
+    def ask(self) -> None:
+        """Begin to ask, unless that was done a moment ago."""
+        now = self._session.clock.elapsed()
+        if self._asked is None or (now - self._asked >= _AGAIN and self._answered.is_set()):
+            self._asked = now
+            self._answered.clear()
+            threading.Thread(target=self._ask, name="asking as whom we act", daemon=True).start()
+
+    @property
+    def caller(self) -> CallerView | None:
+        """What was said last; only the first time it is waited for, for a moment."""
+        if self._caller is None:
+            self._answered.wait(_FIRST)
+        return self._caller
+
+    def _ask(self) -> None:
+        try:
+            self._caller = caller_view(self._session.backend.caller())
+        except MLConsoleError:
+            self._asked = None  # whoever logs in again is seen at once; until when they held is still known
+        finally:
+            self._answered.set()
 
 
 def _harmless(caller: Caller) -> Caller:

@@ -13,6 +13,7 @@ from mlconsole.core.releases import NOTHING, Content, Release, Variant, describe
 from mlconsole.core.text import duration, neutralise
 from mlconsole.core.traffic import WHOLE, Traffic
 from mlconsole.core.transitions import revert_target
+from mlconsole.engine.authoring import told_of
 from mlconsole.engine.changing import is_alive
 from mlconsole.engine.gates import example_request
 from mlconsole.engine.planning import changed_outside
@@ -35,12 +36,17 @@ class Facts:
     operation: Operation | None
     alive: bool
     observed: Observed | None
+    author: str = ""
+    """Who changed it outside, in words, as far as that is known."""
 
 
-def facts_of(session: Session, name: str, live: Live | MLConsoleError, observed: Observed | None) -> Facts:
-    """All that is known of an endpoint just now."""
+def facts_of(session: Session, name: str, live: Live | MLConsoleError, observed: Observed | None, *, wait: float = 0.0) -> Facts:
+    """All that is known of an endpoint just now. Who changed it outside is waited for `wait` seconds at most."""
     recorded = session.registry.live_release(session.environment.name, name)
     operation = next((one for one in session.registry.unfinished(session.environment.name) if one.endpoint == name), None)
+    author = ""
+    if isinstance(live, Live) and recorded is not None and operation is None and changed_outside(live, recorded.release) is not None:
+        author = told_of(session, recorded.release, live, wait=wait)
     return Facts(
         name=name,
         release=recorded.release if recorded else None,
@@ -49,6 +55,7 @@ def facts_of(session: Session, name: str, live: Live | MLConsoleError, observed:
         operation=operation,
         alive=operation is not None and is_alive(session, operation),
         observed=observed,
+        author=author,
     )
 
 
@@ -64,6 +71,11 @@ def _judge(facts: Facts) -> tuple[State, str, str]:
         return State.LOOK, why, f"mlconsole recover {facts.operation.id}"
     if facts.operation is not None:
         return State.CHANGING, f"{facts.operation.state}: {describe_content(facts.operation.plan.then)}", ""
+    looked = f"only to look at: {neutralise(facts.live.only_to_look_at)}" if facts.live.only_to_look_at else ""
+    if facts.release is None and looked and all(there.digest is None for there in facts.live.variants):
+        # Nothing could be found as it was left, so there is nothing to take over; how it is, is told all the same.
+        failed = facts.live.transition is Transition.FAILED
+        return (State.FAILING, neutralise(facts.live.reason), "") if failed else (State.OK, looked, "")
     if facts.release is None:
         return State.LOOK, "exists at the backend, but mlconsole did not make it", f"mlconsole endpoints adopt {name}"
     content = facts.release.content
@@ -77,7 +89,7 @@ def _judge(facts: Facts) -> tuple[State, str, str]:
         told = "; ".join(str(left) for left in differences(facts.live, content)[:3]) or "other variants"
         return (
             State.LOOK,
-            f"changed outside mlconsole ({told})",
+            f"changed outside {facts.author}: {told}" if facts.author else f"changed outside mlconsole ({told})",
             f"put ours back: mlconsole revert {name}; keep theirs: mlconsole endpoints adopt {name}",
         )
     if facts.live.transition is Transition.FAILED:
@@ -90,7 +102,7 @@ def _judge(facts: Facts) -> tuple[State, str, str]:
     left = differences(facts.live, content)
     if left:
         return State.CHANGING, "; ".join(str(difference) for difference in left[:2]), ""
-    return State.OK, "", ""
+    return State.OK, looked, ""
 
 
 def view_of(session: Session, facts: Facts) -> EndpointView:
@@ -122,6 +134,7 @@ def view_of(session: Session, facts: Facts) -> EndpointView:
         failed=observed.failed if observed else 0,
         seconds=observed.seconds if observed else 0.0,
         differences=tuple(str(left) for left in differences(live, content)) if live and release else (),
+        author=facts.author,
     )
 
 

@@ -19,6 +19,7 @@ from mlconsole.engine import evaluating, fitting, glass
 from mlconsole.engine.access import Deed
 from mlconsole.engine.arranging import cold, gated_steps, way_back
 from mlconsole.engine.artifacts import check_artifact
+from mlconsole.engine.authoring import signed, told_of
 from mlconsole.engine.session import Session
 from mlconsole.plugin.errors import ChangedOutside, Conflict, Locked, NotAllowed, UnknownName, UsageError
 
@@ -189,7 +190,8 @@ def plan_revert(session: Session, endpoint: str, *, to: int | None = None, reaso
                     f"#{target.number} needs {variant.model}@{variant.version}, which is not registered and not running.",
                     next="Register it again (mlconsole models register), or name another release with --to.",
                 )
-    notes: tuple[str, ...] = (f"The endpoint was changed outside mlconsole; this puts #{target.number} back.",) if outside else ()
+    who = f" {told_of(session, record, live)}".rstrip() if outside else ""
+    notes: tuple[str, ...] = (f"The endpoint was changed outside mlconsole{who}; this puts #{target.number} back.",) if outside else ()
     then, published = target.content.served, None
     if any(one.content.document is not None for one, _ in _history(session, endpoint) if one.number > target.number):
         from mlconsole.engine.publishing import taken_back
@@ -243,7 +245,7 @@ def make_plan(
     """
     session.access.require(Deed.PLAN)
     backend, break_glass = session.backend, break_glass.strip()
-    then = backend.expressed(then)
+    then = backend.expressed(endpoint, then)
     backend.check(endpoint, then)
     now = record.content.served if record else NOTHING
     if published is not None:
@@ -321,7 +323,7 @@ def current(session: Session, endpoint: str) -> tuple[Live, Release | None]:
         return live, None
     outside = changed_outside(live, recorded.release)
     if outside is not None:
-        raise outside
+        raise signed(session, outside, recorded.release, live)
     return live, replace(recorded.release, content=recorded.release.content.served)
 
 

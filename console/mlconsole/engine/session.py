@@ -42,6 +42,7 @@ class Session:
         tell: is told what happens in a running change.
         deadline: seconds that going back, and waiting for others, may take.
         limit: seconds after which a change that has not come to stand goes back; None: each of its steps has its own deadline only.
+        guardian: it is the guardian's: a backend may have other credentials for it.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Session:
         tell: Callable[[Progress], None] | None = None,
         deadline: float = 600.0,
         limit: float | None = None,
+        guardian: bool = False,
     ) -> None:
         self.workspace = workspace
         self.environment = environment
@@ -64,6 +66,7 @@ class Session:
         self.access = Access(environment, read_only=read_only)
         self.deadline = deadline
         self.limit = limit
+        self.guardian = guardian
         self._plugins = plugins
         self._tell = tell
 
@@ -77,6 +80,7 @@ class Session:
             read_only=self.read_only,
             plugins=self._plugins,
             deadline=self.deadline,
+            guardian=self.guardian,
         )
 
     def elsewhere(self, environment: str) -> Session:
@@ -93,6 +97,7 @@ class Session:
             read_only=True,
             plugins=self._plugins,
             deadline=self.deadline,
+            guardian=self.guardian,
         )
 
     @property
@@ -132,6 +137,7 @@ class Session:
     def backend(self) -> Backend:
         """The environment's backend; loads the plugins that its roles name, and no other."""
         from mlconsole.engine.backend import Backend
+        from mlconsole.engine.released import Released
 
         names = dict.fromkeys(self.environment.roles.values())
         if self._plugins is not None:
@@ -142,7 +148,7 @@ class Session:
 
             check_plugins(self.environment, kinds=False)
             plugins = {name: loading.load(name) for name in names}
-        return Backend(self.workspace, self.environment, plugins, self.clock)
+        return Backend(self.workspace, self.environment, plugins, self.clock, guardian=self.guardian, released=Released(self))
 
     def made(self, settings: ProbeSettings | ChannelSettings, role: str) -> Any:
         """A probe or a notifier as mlconsole.yaml says it. An address `@NAME` is that of a companion service, asked for each time.
@@ -183,6 +189,8 @@ class Session:
         if self._plugins is None:
             check_plugins(self.environment)
         self.backend.predictions()
+        for role in ("metrics", "alarms"):
+            self.backend.role(role)
         made: tuple[ProbeSettings | ChannelSettings, ...] = (*self.environment.probes.values(), *self.environment.channels.values())
         for settings in made:
             kind_options(settings, self._kind(settings))
@@ -205,7 +213,10 @@ class Session:
             caller = self.backend.caller()
         except MLConsoleError:
             return self.actor  # what can't be told is told as such by whoever needs it
-        return self.actor if caller is None else replace(self.actor, identity=str(caller))
+        if caller is None:
+            return self.actor
+        until = f", until {caller.expires:%Y-%m-%d %H:%M}Z" if caller.expires is not None else ""
+        return replace(self.actor, identity=f"{caller}{until}")
 
     def known_endpoints(self) -> list[str]:
         """Every endpoint name that a person may mean here: released ones and those the workspace declares."""

@@ -173,6 +173,8 @@ class EndpointView:
     recent_seconds: float = 0.0
     way_back: str = ""
     differences: tuple[str, ...] = ()
+    author: str = ""
+    """Who changed it outside, with what and when, as far as the backend tells: `by alice (UpdateEndpoint, 14:02)`."""
     was: State | None = None
     """Not seen just now: its state when it was last seen, which was at `as_of`; what the backend said then is still shown."""
     as_of: datetime | None = None
@@ -284,6 +286,8 @@ class VersionView:
     """It was in some release before, and runs nowhere now."""
     endpoint: str = ""
     """The endpoint that the workspace has for its model."""
+    origin: str = ""
+    """The id of the catalog's version that it was imported from."""
 
     @property
     def name(self) -> str:
@@ -579,8 +583,12 @@ class HealthView:
     """Running ones, and those of the last day, newest first."""
     trouble: str = ""
     """Why nothing, or not all, is known: predictions can't be read."""
+    notes: tuple[str, ...] = ()
+    """What to know of the predictions that are judged: how many are captured, how late they come."""
     minutes: float = 60.0
     """The time that trends are of."""
+    natives: tuple[ProbeView, ...] = ()
+    """The backend's own alarms, of the kind `alarm`; those that are set off first."""
 
     def endpoint(self, name: str) -> EndpointHealthView | None:
         """The health of the endpoint of that name."""
@@ -713,6 +721,8 @@ class ApprovalView:
     used: str
     why: str
     ended: datetime | None
+    notes: tuple[str, ...] = ()
+    """What else came of a word that was said just now: whether the catalog was told."""
 
     @property
     def unanswered(self) -> tuple[str, ...]:
@@ -765,6 +775,10 @@ class Snapshot:
     """None: this environment's plugins tell nothing that health could be judged by."""
     documents: tuple[DocumentView, ...] = ()
     """The config documents, their drafts judged."""
+    caller: CallerView | None = None
+    """As whom the backend takes whoever looks; None: it does not say."""
+    guardian_only: bool = False
+    """The backend has alarms, and none of them takes shares back: only the guardian does."""
 
     def endpoint(self, name: str) -> EndpointView | None:
         """The endpoint of that name."""

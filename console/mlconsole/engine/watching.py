@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from mlconsole.core.live import Live, short_digest
 from mlconsole.core.models import ModelVersion
 from mlconsole.core.observed import Observed, Seen, Shares
-from mlconsole.engine import history, models
+from mlconsole.engine import history, metering, models
 from mlconsole.engine.combining import with_health
 from mlconsole.engine.documentviews import DocumentView
 from mlconsole.engine.endpoints import Look, look, overview
+from mlconsole.engine.identifying import Acting
 from mlconsole.engine.observing import WINDOW, own_splits, seen_of, split_since
 from mlconsole.engine.remembering import Memory
 from mlconsole.engine.snapshots import keep, last
@@ -23,6 +24,7 @@ from mlconsole.plugin.errors import MLConsoleError
 
 if TYPE_CHECKING:
     from mlconsole.engine.health import HealthWatch
+    from mlconsole.engine.meteredtraffic import MeteredTraffic
     from mlconsole.engine.session import Session
     from mlconsole.plugin.roles import Observation, Predictions
 
@@ -40,6 +42,9 @@ _PATIENCE = 3.0
 
 _LONG_STILL = 10
 """Looks in a row that found nothing new, after which health is asked for half as often again."""
+
+_DOCUMENTS = 5.0
+"""Seconds for which config documents are not put together anew while nothing was written here: only outside, or slowly, can they change."""
 
 _SLOW, _RESTS = 5.0, 30.0
 """Seconds that config documents may take to be asked for, and for which they are not asked again when it was longer."""
@@ -137,10 +142,14 @@ class Watch:
         self._documents_kept: tuple[DocumentView, ...] = ()
         self._documents_rest = 0.0
         """Until when the config documents are not asked for again (elapsed)."""
+        self._documents_of: int | None = None
+        """The revision of the registry that they were put together of; None: they rest whatever is written."""
         self._before: _Before | None = None
         self._arrived = False
         """Whether the last look brought predictions."""
         self._memory = Memory(session)
+        self._acts = Acting(session)
+        self._metered: MeteredTraffic | None = None
         self._health: HealthWatch | None = None
         self._health_view: HealthView | None = None
         self._health_looked = -_QUIET_HEALTH
@@ -169,16 +178,17 @@ class Watch:
             since = {name: split_since(session, name) for name in names}
             self._own = {name: own_splits(session, name) for name in names}
         began = session.clock.elapsed()
+        self._acts.ask()
         observed = self._observe(names, since)
         looked = look(session, names, patience=_PATIENCE)
-        unanswered = not self._arrived and not any(tally.recent for tally in self._tallies.values())
+        unanswered = not self._arrived and (self._metered is not None or not any(tally.recent for tally in self._tallies.values()))
         still = before is not None and unwritten and unanswered and looked == before.looked
         health, told = self._look_at_health(looked, quiet=still)
         if before is not None and still and not told:
             self.still += 1
             if began - before.full < _FULL:
                 now = session.clock.now()
-                return replace(before.snapshot, status=replace(before.snapshot.status, at=now), seen=now)
+                return replace(before.snapshot, status=replace(before.snapshot.status, at=now), seen=now, caller=self._acts.caller)
         else:
             self.still = 0
         status = overview(session, observed=observed, looked=looked)
@@ -204,6 +214,8 @@ class Watch:
             policies={name: one.policy for name, one in session.workspace.endpoints.items()},
             approvals=self._memory.get("approvals", lambda: tuple(history.requests(session, limit=_REQUESTS))),
             documents=self._documents(),
+            caller=self._acts.caller,
+            guardian_only=session.environment.guardian_only,
             seen=max((e.as_of for e in status.endpoints if e.as_of), default=None) if status.blind else status.at,
         )
         states = tuple((one.name, one.state, one.release) for one in status.endpoints)
@@ -222,13 +234,15 @@ class Watch:
         if not session.workspace.configs or "config" not in session.environment.roles:
             return ()
         began = session.clock.elapsed()
-        if began < self._documents_rest:
+        revision = session.registry.revision()
+        if began < self._documents_rest and self._documents_of in (None, revision):
             return self._documents_kept
         from mlconsole.engine import configuring
 
         self._documents_kept = configuring.documents(session)
-        if session.clock.elapsed() - began > _SLOW:
-            self._documents_rest = session.clock.elapsed() + _RESTS
+        slow = session.clock.elapsed() - began > _SLOW
+        self._documents_of = None if slow else revision
+        self._documents_rest = session.clock.elapsed() + _RESTS if slow else began + _DOCUMENTS
         return self._documents_kept
 
     def _rollouts(self) -> tuple[RolloutView, ...]:
@@ -242,7 +256,7 @@ class Watch:
     def _look_at_health(self, looked: Look, *, quiet: bool) -> tuple[HealthView | None, bool]:
         """How everything really does, and whether that says something else than the last time; asked less often while nothing moves."""
         session = self._session
-        if "predictions" not in session.environment.roles and not session.environment.probes:
+        if not session.environment.looked_at:
             return None, False
         now = session.clock.elapsed()
         if quiet and now - self._health_looked < _QUIET_HEALTH * (2 if self.still >= _LONG_STILL else 1):
@@ -252,6 +266,7 @@ class Watch:
 
             self._health = HealthWatch(session)
         self._health.minutes, self._health.drawn = self.minutes, set(self.drawn)
+        self._health.near = set(looked.live) if len(looked.live) <= metering.IN_SIGHT else set(self.drawn)
         self._health_looked = now
         before = self._health_view
         self._health_view = self._health.look({name: there for name, there in looked.live.items() if isinstance(there, Live)})
@@ -312,15 +327,24 @@ class Watch:
 
     def _observe(self, names: Sequence[str], since: Mapping[str, datetime | None]) -> dict[str, Observed]:
         self._arrived = False
+        sampled: dict[str, Observed] = {}
         try:
             predictions = self._session.backend.predictions()
-            if predictions is None:
-                return {}
-            self._read(predictions, names, since)
+            if predictions is not None:
+                self._read(predictions, names, since)
+                now = self._session.clock.now()
+                sampled = {name: tally.observed(now) for name, tally in self._tallies.items() if name in names}
+            if not metering.bound(self._session):
+                return sampled
+            # What the backend counted; the predictions are a sample of that.
+            if self._metered is None:
+                from mlconsole.engine.meteredtraffic import MeteredTraffic
+
+                self._metered = MeteredTraffic(self._session)
+            self._arrived = self._metered.look({name: since.get(name) for name in names}, sampled)
+            return self._metered.observed()
         except MLConsoleError:
             return {}
-        now = self._session.clock.now()
-        return {name: tally.observed(now) for name, tally in self._tallies.items() if name in names}
 
     def _read(self, predictions: Predictions, names: Sequence[str], changed: Mapping[str, datetime | None]) -> None:
         now = self._session.clock.now()
@@ -354,15 +378,21 @@ class Watch:
                 tally.add_slices(observation)
 
     def _with_rates(self, status: StatusView) -> StatusView:
-        """Requests a second and errors are of the last half minute; since the traffic last changed they would hide what is new."""
+        """Requests a second and errors are of the last half minute, or of the newest figures where the backend counts itself; since the
+        traffic last changed they would hide what is new."""
         endpoints = []
         for endpoint in status.endpoints:
             tally = self._tallies.get(endpoint.name)
             recent = list(tally.recent) if tally else []
-            failed = sum(1 for _, bad in recent if bad)
+            failed = sum(1 for _, wrong in recent if wrong)
             span = min(RATE_SECONDS, max(1.0, (status.at - tally.tail_since).total_seconds())) if tally else 0.0
+            figures = len(recent), failed, span
+            if self._metered is not None:
+                told = self._metered.recent(endpoint.name)
+                figures = (told.n, told.failed, told.seconds) if told is not None else (0, 0, 0.0)
             slices = {label: dict(counted) for label, counted in tally.by_slice.items()} if tally else {}
-            endpoints.append(replace(endpoint, recent=len(recent), recent_failed=failed, recent_seconds=span, seen_by_slice=slices))
+            n, bad, seconds = figures
+            endpoints.append(replace(endpoint, recent=n, recent_failed=bad, recent_seconds=seconds, seen_by_slice=slices))
         return replace(status, endpoints=tuple(endpoints))
 
 
@@ -376,7 +406,7 @@ def _marks(view: HealthView) -> tuple[object, ...]:
         view.as_of,
         [(one.endpoint, one.verdict, one.title, one.alarm, one.since, one.figures.n, one.figures.rate) for one in view.endpoints],
         [(one.number, one.state, one.title, one.acknowledged_by, len(one.events)) for one in view.alarms],
-        [(one.name, one.ok, one.since) for one in view.probes],
+        [(one.name, one.ok, one.since) for one in (*view.probes, *view.natives)],
         replace(view.watcher, beat=None),
         view.runs,
         view.trouble,
@@ -410,6 +440,7 @@ def version_view(session: Session, line: models.VersionLine) -> VersionView:
         threshold=signature.threshold,
         registered=version.registered_at,
         registered_by=str(version.registered_by),
+        origin=version.origin,
         runs_in=dict(line.runs_in),
         ran=line.ran,
         endpoint=session.workspace.endpoint_for(version.model),

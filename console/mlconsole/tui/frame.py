@@ -13,7 +13,7 @@ from textual.widget import Widget
 
 from mlconsole.core.documents import document_of, target_told
 from mlconsole.core.text import duration
-from mlconsole.engine.views import OperationView, RolloutView, Snapshot, State
+from mlconsole.engine.views import CallerView, OperationView, RolloutView, Snapshot, State
 from mlconsole.tui.actions import Action, Group
 from mlconsole.tui.attention import open_alarms
 from mlconsole.tui.figures import moment
@@ -88,18 +88,31 @@ class Bar(Widget):
 def where(
     snapshot: Snapshot | None, environment: str, production: bool, workspace: str, now: datetime, width: int, frozen: datetime | None = None
 ) -> tuple[Line, Line]:
-    """Row 1: environment, workspace, backend, person@host; badge and clock. `frozen`: until when nothing goes forward."""
+    """Row 1: environment, workspace, backend (where, as whom and until when, as far as it tells), person@host; badge and clock. `frozen`:
+    until when nothing goes forward.
+    """
     name = "PRODUCTION" if production else environment.upper()
     badge = line((f" {name} ", PRODUCTION if production else BOLD))
     parts: list[str] = []
     if snapshot is not None:
-        parts = [workspace, f"{snapshot.backend} {environment}" if production else snapshot.backend, snapshot.who]
+        backend = f"{snapshot.backend} {environment}" if production else snapshot.backend
+        parts = [workspace, *(_acting(snapshot.caller, now, width) if snapshot.caller is not None else [backend]), snapshot.who]
     text = ("  " + " · ".join(parts)) if width >= 60 else f" {workspace}"
     right = now.astimezone().strftime("%a %H:%M " if width >= 60 else "%H:%M ")
     read_only = snapshot is not None and snapshot.status.read_only
     until = f" until {moment(frozen, now)}" if width >= 60 else ""
     marks = ["READ ONLY "] if read_only else [f"FREEZE{until} "] if frozen is not None else []
     return (*badge, *line(text)), line(*((mark, f"{BOLD} {YELLOW}") for mark in marks), right)
+
+
+def _acting(caller: CallerView, now: datetime, width: int) -> list[str]:
+    """`eu-west-1 …9012` and `ops until 18:30`: where one is, and as whom."""
+    account = f"…{caller.account[-4:]}" if caller.account else ""
+    place = " ".join(part for part in (caller.region if width >= 100 else "", account) if part)
+    name = caller.name if width >= 100 else caller.name.partition("/")[0]
+    over = caller.expires is not None and caller.expires <= now
+    ends = f" {'ended' if over else 'until'} {moment(caller.expires, now)}" if caller.expires is not None else ""
+    return [part for part in (place, f"{name}{ends}") if part]
 
 
 def world(snapshot: Snapshot | None, now: datetime, signs: Signs, width: int) -> tuple[Line, str]:
@@ -182,7 +195,10 @@ def watcher_told(snapshot: Snapshot, now: datetime, signs: Signs) -> Span:
     status = snapshot.status
     watcher = snapshot.health.watcher if snapshot.health is not None and snapshot.health.watcher.alive else status.watcher
     if watcher.alive:
-        return ("guardian ●", "") if not watcher.trouble else (f"guardian {signs.look}", YELLOW)
+        only = " only" if snapshot.guardian_only and (status.running or running_rollouts(snapshot)) else ""
+        natives = snapshot.health.natives if snapshot.health is not None else ()
+        alarms = f" alarms {sum(one.ok is True for one in natives)}/{len(natives)}" if natives else ""
+        return (f"guardian{only} ●{alarms}", "") if not watcher.trouble else (f"guardian{only} {signs.look}{alarms}", YELLOW)
     if snapshot.health is None and watcher.since is None:
         return "only you watch", DIM
     since = f" since {moment(watcher.since, now)}" if watcher.since else ""

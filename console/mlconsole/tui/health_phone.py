@@ -82,4 +82,4 @@ def _quiet(health: HealthView, one: EndpointHealthView | None, signs: Signs) -> 
     for row in parts.slice_rows(one, signs)[:5]:
         name = row.cells["slice"]
         lines.append(line((f"{name[0] if isinstance(name, tuple) else name:<8} ", BOLD), row.cells["verdict"]))
-    return [*lines, *parts.probe_lines(health.probes, WIDTH, signs)]
+    return [*lines, *parts.probe_lines((*health.probes, *health.natives), WIDTH, signs)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from textual import work
 
 from mlconsole.core.errors import MLConsoleError
+from mlconsole.engine.patience import jittered
 from mlconsole.engine.views import HealthView, Snapshot
 from mlconsole.tui import frame
 from mlconsole.tui.asking import Asking
@@ -55,7 +56,7 @@ class Looking(Asking):
         """The next look; one is waited for, however many were asked for meanwhile."""
         if self._next_look is not None:
             self._next_look.stop()
-        self._next_look = self.set_timer(seconds, self.look)
+        self._next_look = self.set_timer(jittered(seconds), self.look)
 
     @work(thread=True, exit_on_error=False, group="look")
     def _take(self, of: int) -> None:
@@ -139,7 +140,7 @@ def _nothing_new(before: Snapshot, after: Snapshot) -> bool:
         and after.versions is before.versions
         and (after.rollouts, after.policies, after.approvals) == (before.rollouts, before.policies, before.approvals)
         and after.documents == before.documents
-        and after.blind == before.blind
+        and (after.blind, after.caller) == (before.blind, before.caller)
         and (after.status.watcher, after.status.alarms) == (before.status.watcher, before.status.alarms)
         and _same_health(before.health, after.health)
     )

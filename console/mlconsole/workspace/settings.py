@@ -80,6 +80,17 @@ class Environment:
     code: str | None = None
     """The commit of the applications that run there; None: not known."""
 
+    @property
+    def looked_at(self) -> bool:
+        """Whether there is anything that health could be judged by."""
+        return bool(self.probes) or any(role in self.roles for role in ("predictions", "metrics", "alarms"))
+
+    @property
+    def guardian_only(self) -> bool:
+        """The backend has alarms, and none of them takes shares back: a role splits (SageMaker's weights take no alarms), and no document,
+        whose publication may have monitors of its own."""
+        return "alarms" in self.roles and self.traffic_in is None
+
     def place(self, role: str) -> str:
         """Where the role is bound, or should be: `mlconsole.yaml:7:14`."""
         node = self.node.at(role)

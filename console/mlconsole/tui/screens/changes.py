@@ -278,6 +278,8 @@ def outside_lines(endpoint: EndpointView, width: int, signs: Signs) -> list[Line
     if endpoint.changed is not None:
         told = f"Our last change was #{endpoint.release}, {endpoint.changed.astimezone():%a %d %b %H:%M}; this came after it."
         lines += wrapped(told, width, "")
+    if endpoint.author:
+        lines += wrapped(f"It was changed {endpoint.author}.", width, "")
     if endpoint.recent_seconds and endpoint.recent:
         errors = 100 * endpoint.recent_failed / endpoint.recent
         lines += wrapped(
@@ -292,7 +294,8 @@ def from_where(one: Happening) -> str:
         return one.request.author
     known = one.change or one.adopted
     if known is None:
-        return "somebody else: the backend does not say who"
+        author = one.outside.author if one.outside is not None else ""
+        return author.removeprefix("by ") or "somebody else: the backend does not say who"
     origin = known.origin
     if origin is None:
         return known.who

@@ -14,8 +14,8 @@ from mlconsole.tui.figures import clock, count, moment
 from mlconsole.tui.health_keys import HealthKeys
 from mlconsole.tui.health_phone import phone_lines
 from mlconsole.tui.layout import Box, shared_out
-from mlconsole.tui.pane import Line, Pane, Under, line
-from mlconsole.tui.signs import BOLD
+from mlconsole.tui.pane import Line, Pane, Under, cut, line
+from mlconsole.tui.signs import BOLD, DIM
 from mlconsole.tui.table import Column, LiveTable, Row
 from mlconsole.tui.trends import Trends, span_told, trend_lines
 
@@ -206,11 +206,13 @@ class HealthScreen(HealthKeys):
         if not self._inside:
             endpoints = len(self.query_one("#main", LiveTable).rows)
             boxes.append(Box("main", 4, endpoints + 2, 5 if recovering else 1))
-            boxes.append(Box("dependencies", 2, len(self._probe_lines(health)) + 1 if health.probes else 0, 7))
+            boxes.append(Box("dependencies", 2, len(below) + 1 if (below := self._probe_lines(health)) else 0, 7))
         return boxes
 
     def _probe_lines(self, health: Health) -> list[Line]:
-        return parts.probe_lines(health.probes, self.ui.size.width - 4, self.signs)
+        width = self.ui.size.width - 4
+        notes = [cut(line((f"· {note}", DIM)), width, self.signs) for note in health.notes]
+        return [*parts.probe_lines((*health.probes, *health.natives), width, self.signs), *notes]
 
     def _head(self, health: Health, one: EndpointHealthView | None, alarm: AlarmView | None, *, recovering: bool) -> None:
         """The title of the first box: the subject, and how it is."""
