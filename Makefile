@@ -9,7 +9,7 @@ DEMO ?= demo
 # The tests start this program a thousand times: compiling it anew each time would take longer than all else.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-clean demo-headless test check format bench bench-long screenshots clean
+.PHONY: help demo demo-aws demo-clean demo-headless test check format bench bench-long screenshots clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -17,8 +17,11 @@ help:  ## this list
 demo: $(VENV)/.demo  ## real servers, real traffic, on this machine only; again finds what runs
 	@$(BIN)/mlconsole demo $(DEMO)
 
+demo-aws: $(VENV)/.demo-aws  ## the same on AWS's own protocols: servers of SageMaker, AppConfig and CloudWatch on this machine
+	@$(BIN)/mlconsole demo --aws $(DEMO)-aws
+
 demo-clean:  ## stop all that the demo started, and remove its folder
-	@if [ -x $(BIN)/mlconsole ]; then $(BIN)/mlconsole demo $(DEMO) --clean; else echo "Nothing to do: the demo was never made."; fi
+	@if [ -x $(BIN)/mlconsole ]; then $(BIN)/mlconsole demo $(DEMO) --clean; if [ -d $(DEMO)-aws ]; then $(BIN)/mlconsole demo $(DEMO)-aws --clean; fi; else echo "Nothing to do: the demo was never made."; fi
 
 demo-headless: $(VENV)/.demo  ## walk deploy, shift, shadow, revert, publish; check each against what is observed; clean up
 	@$(BIN)/mlconsole demo --headless
@@ -59,7 +62,12 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 		$(BIN)/pip install --quiet --disable-pip-version-check -e '.[demo]' && \
 		echo "1/5 python environment   ok $$(( $$(date +%s) - began )) s" && touch $@
 
+$(VENV)/.demo-aws: pyproject.toml | $(VENV)/bin/python
+	@began=$$(date +%s); echo "1/5 python environment   the first time about 1 min ..."; \
+		$(BIN)/pip install --quiet --disable-pip-version-check -e '.[demo-aws]' && \
+		echo "1/5 python environment   ok $$(( $$(date +%s) - began )) s" && touch $@ $(VENV)/.demo
+
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	@echo "installing the tools for development (the first time about 1 min) ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
-	@touch $@ $(VENV)/.demo
+	@touch $@ $(VENV)/.demo $(VENV)/.demo-aws

@@ -28,6 +28,9 @@ _FIRST = {"relevance": "3", "delay-risk": "1"}
 _RATES = {"relevance": 50, "delay-risk": 5}
 """Replayed requests a second."""
 
+_RATE_AWS = 40
+"""At most so many of them where each goes through three servers of other people's."""
+
 CONFIG = "models"
 """The config document that the demo's applications read."""
 
@@ -44,12 +47,14 @@ def add(app: typer.Typer) -> None:
             str, typer.Option("--drill", metavar="NAME", help=f"Break something in the running demo: {', '.join(DRILLS)}.")
         ] = "",
         clean: Annotated[bool, typer.Option("--clean", help="Stop all that the demo started, and remove its folder.")] = False,
+        aws: Annotated[bool, typer.Option("--aws", help="On AWS's protocols: SageMaker, AppConfig, CloudWatch, on this machine.")] = False,
     ) -> None:
         """Real servers and real traffic, on this machine only.
 
         The sample workspace, ready to play with; again finds what runs.
         """
-        place = Path(folder)
+        kind = "aws" if aws else ""
+        place = Path(f"{folder}-aws" if aws and folder == "demo" else folder)
         if clean:
             _clean(run, place)
         elif drill:
@@ -57,19 +62,19 @@ def add(app: typer.Typer) -> None:
         elif headless:
             from mlconsole.cli.headless import walk
 
-            walk(run)
+            walk(run, kind)
         else:
-            _play(run, place)
+            _play(run, place, kind)
 
 
-def prepare(run: Run, place: Path) -> Session:
-    """The demo's workspace in `place`, made when it is not there, and a session in its default environment."""
+def prepare(run: Run, place: Path, kind: str = "") -> Session:
+    """The demo's workspace in `place`, made when it is not there (of that kind of sample), and a session in its default environment."""
     from mlconsole.engine import starting
     from mlconsole.workspace import environment, load
 
     new = not (place / "mlconsole.yaml").exists()
     if new:
-        starting.create(place, sample=True)
+        starting.create(place, sample=True, kind=kind)
     run.use(load(place / "mlconsole.yaml"))
     session = run.open(environment(run.workspace, run.shared.env, {}), quiet=True)
     if new:
@@ -150,13 +155,22 @@ def until(session: Session, what: str, seconds: float, true: Callable[[], bool],
         session.clock.sleep(0.1)
 
 
-def _play(run: Run, place: Path) -> None:
+def most_asked(session: Session, endpoint: str) -> str | None:
+    """Whom to ask where applications choose a variant by its name: the one with the most traffic. None: whoever splits decides."""
+    if session.environment.traffic_in is None:
+        return None
+    record = session.registry.live_release(session.environment.name, endpoint)
+    traffic = record.release.content.traffic if record is not None else None
+    return max(traffic.split, key=lambda name: traffic.split[name]) if traffic is not None else None
+
+
+def _play(run: Run, place: Path, kind: str) -> None:
     from mlconsole.engine import machine, trusting
     from mlconsole.engine.endpoints import invoke, show
 
     run.say("mlconsole demo · stays on this machine · no root, no cloud · remove all: make demo-clean")
     new = not (place / "mlconsole.yaml").exists()
-    session = prepare(run, place)
+    session = prepare(run, place, kind)
     if new:
         # What it may run is what we have just copied there ourselves; when somebody changes it, that lapses.
         try:
@@ -166,28 +180,40 @@ def _play(run: Run, place: Path) -> None:
     versions = session.registry.versions()
     counts = ", ".join(f"{model} {sum(one.model == model for one in versions)} versions" for model in session.registry.models())
     run.say(f"2/5 sample workspace     {place}: {counts}")
-    parts = machine.up(session)
+    try:
+        parts = machine.up(session)
+    except MLConsoleError:
+        if new:
+            shutil.rmtree(place)  # nothing came of it
+        raise
+    # Where applications read in it who gets which share, nothing can be served before it is published.
+    published = _published(run, session) if session.environment.traffic_in else []
     for model, version in _FIRST.items():
         serve(session, model, version)
-    gateway = next((part.detail for part in parts if "gateway" in part.name), "")
+    first = next(part for part in parts if part.name in ("gateway", "aws"))
     told = []
     for model in _FIRST:
         endpoint = session.workspace.endpoint_for(model)
-        answer, _, _ = invoke(session, endpoint, None)
+        answer, _, _ = invoke(session, endpoint, None, variant=most_asked(session, endpoint))
         if answer.status != 200:
             raise MLConsoleError(f"{endpoint} answers {answer.status} instead of a prediction: {answer.error}")
         view = show(session, endpoint, window=1.0)
         on = next((variant.resources.get("pid", "") for variant in view.variants if variant.name == answer.variant), "")
-        told.append(f"{endpoint} {answer.variant} (pid {on}): answered a real query, {_figure(answer.outputs.get('score'))}")
-    run.say(f"3/5 servers              envoy {gateway}")
-    for line in (*told, *_published(run, session)):
+        told.append(
+            f"{endpoint} {answer.variant}{f' (pid {on})' if on else ''}: answered a real query, {_figure(answer.outputs.get('score'))}"
+        )
+    run.say(f"3/5 servers              {'envoy' if first.name == 'gateway' else first.name} {first.detail}")
+    for line in (*told, *(published or _published(run, session))):
         run.say(f"                         {line}")
-    for model, rate in _RATES.items():
+    rates = {model: min(rate, _RATE_AWS) if kind else rate for model, rate in _RATES.items()}
+    for model, rate in rates.items():
         replay(session, model, rate)
-    until(session, "20 answered requests", 30.0, lambda: show(session, "relevance", window=30.0).requests >= 20, run.say)
+    if "metrics" in session.environment.roles:
+        _guarded(session)  # It is who asks for figures; nobody would have seen a request else.
+    until(session, "20 answered requests", 90.0, lambda: show(session, "relevance", window=30.0).requests >= 20, run.say)
     view = show(session, "relevance", window=30.0)
     events = _mix(session, "relevance")
-    run.say(f"4/5 traffic              {events}, {_RATES['relevance']} a second: {view.requests} answered, {view.failed} failed so far")
+    run.say(f"4/5 traffic              {events}, {rates['relevance']} a second: {view.requests} answered, {view.failed} failed so far")
     run.say(f"5/5 guardian             pid {_guarded(session)} watches (mlconsole guardian status)")
     if _can_draw():
         run.say("opening the console. q leaves it, everything goes on; make demo again comes back.")
@@ -195,12 +221,13 @@ def _play(run: Run, place: Path) -> None:
         command = [sys.executable, "-m", "mlconsole", "--workspace", str(place), "--env", session.environment.name, "--tutor"]
         subprocess.run(command, check=False)
     else:
-        _what_now(run, place, session.environment.name)
+        _what_now(run, session, place)
     left = ", ".join(f"{part.name} ({part.detail})" for part in machine.parts(session))
     run.say(f"Goes on without you: {left}.")
-    run.say("Break something, and see who notices:  mlconsole demo --drill NAME")
-    for line in drills_told():
-        run.say(line)
+    if all(f"drill-{name}" in session.workspace.actions for name in DRILLS):
+        run.say("Break something, and see who notices:  mlconsole demo --drill NAME")
+        for line in drills_told():
+            run.say(line)
     run.say("make demo-clean stops and removes all of it.")
 
 
@@ -227,28 +254,34 @@ def _can_draw() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def _what_now(run: Run, place: Path, environment: str) -> None:
+def _what_now(run: Run, session: Session, place: Path) -> None:
     """Without a terminal to draw on: what to try, as commands."""
-    tool = _tool(place)
+    tool, own = _tool(place), session.environment.traffic_in is None
     run.say()
     run.say("Now it is yours:")
     for line, what in (
         ("status", "the state of the world"),
         ("endpoints show relevance", "desired, reported, observed; and a curl line"),
         ("deploy relevance@4 --traffic 10", "a better version gets 10 %"),
-        ("traffic set relevance v4=25 --yes", "more of it"),
+        ("traffic set relevance v4=25 --yes", "more of it" if own else "more of it: written into the document that applications poll"),
         ("endpoints show relevance", "watch OBSERVED reach DESIRED: that is the proof, not the OK"),
         ("revert relevance --yes", "back, in a second"),
         ("health", "how every language really does, and who watches"),
         ("deploy relevance@6 --traffic 10", "broken for German: the golden queries stop it"),
         ("config set models relevance.pl.threshold 0.55", "a draft: what lint says of it; nobody reads it yet"),
         ("config whatif models", "the alerts a day that it would make, from what was answered so far"),
-        ("config publish models", "to 20, 50, 100 % of the clients, while guards look"),
+        ("config publish models", "to 20, 50, 100 % of the clients, while guards look")
+        if own
+        else ("config publish models --at-once", "a version in AppConfig, deployed by a strategy of ours"),
         ("config revert models", "back: this value, and nothing that others changed since"),
         ("history list", "who changed what, and how it went"),
     ):
         run.say(f"  {tool} {line:<36} {what}")
-    run.say(f"  {reads(place, environment)}   as an application reads it, version by version")
+    if own:
+        run.say(f"  {reads(place, session.environment.name)}   as an application reads it, version by version")
+    else:
+        config = place / ".mlconsole" / f"aws-{session.environment.name}.config"
+        run.say(f"  AWS_CONFIG_FILE={config} aws --profile mlconsole-offline sagemaker list-endpoints   what AWS itself says")
     run.say()
 
 

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
     from mlconsole.engine.session import Session
 
 _RATE = 200
-_ENOUGH = 400
+ENOUGH = 400
 """Requests after which an observed share is judged (at 10 %: ± 6 points of a percent at four standard errors)."""
 
 
-_SLICE, _FORMER, _THRESHOLD = "pl", 0.48, 0.47
+SLICE, FORMER, THRESHOLD = "pl", 0.48, 0.47
 """The threshold that is published: whose, what it is in the sample workspace, and what it becomes."""
 
 _COPIES = 1200
@@ -40,7 +41,7 @@ _COPIES = 1200
 
 
 @dataclass
-class _Checks:
+class Checks:
     run: Run
     session: Session
     held: list[dict[str, Any]] = field(default_factory=list)
@@ -51,19 +52,21 @@ class _Checks:
         self.run.say(f"{'✔' if true else '✖'} {what}: {figures}")
 
 
-def walk(run: Run) -> None:
-    """Walk the story in a folder of its own, clean up, and leave with exit code 0 only if every check held."""
+def walk(run: Run, kind: str = "") -> None:
+    """Walk the story (of that kind of sample) in a folder of its own, clean up, and leave with exit code 0 only if every check held."""
     place = Path(tempfile.mkdtemp(prefix="mlconsole-demo-"))
     shutil.rmtree(place)  # `init` makes it
     with tidying():
         try:
-            session = prepare(run, place)
+            session = prepare(run, place, kind)
         except BaseException:
             shutil.rmtree(place, ignore_errors=True)
             raise
-        checks = _Checks(run, session)
+        from mlconsole.cli.headless_aws import story as aws_story
+
+        checks = Checks(run, session)
         try:
-            _story(run, session, checks)
+            (_story if not kind else aws_story)(run, session, checks)
         finally:
             _clean(run, session, place, checks)
     failed = [check for check in checks.held if not check["held"]]
@@ -78,7 +81,7 @@ def walk(run: Run) -> None:
     raise typer.Exit(0)
 
 
-def _story(run: Run, session: Session, checks: _Checks) -> None:
+def _story(run: Run, session: Session, checks: Checks) -> None:
     from mlconsole.engine import machine
     from mlconsole.engine.endpoints import show
     from mlconsole.engine.planning import plan_deploy, plan_revert, plan_traffic
@@ -88,38 +91,38 @@ def _story(run: Run, session: Session, checks: _Checks) -> None:
     replay(session, "relevance", _RATE)
     until(session, "100 answered requests", 30.0, lambda: show(session, "relevance").requests >= 100, run.say)
     view = show(session, "relevance")
-    checks.that("v3 serves all of the traffic", f"{view.requests} requests, {view.failed} failed", _only(view, "v3") and view.failed == 0)
+    checks.that("v3 serves all of the traffic", f"{view.requests} requests, {view.failed} failed", only(view, "v3") and view.failed == 0)
 
     first = view.release
-    _do(session, plan_deploy(session, "relevance", "4", share=1000))
-    _check_share(run, session, checks, "deployed v4 at 10 %", "v4", 1000)
-    _do(session, plan_traffic(session, "relevance", {"v4": 2500}))
-    _check_share(run, session, checks, "shifted v4 to 25 %", "v4", 2500)
-    _do(session, plan_traffic(session, "relevance", {"v4": 10_000}, slice_value=("language", "pl")))
-    _check_slice(run, session, checks, "pl", "v4", 10_000)
-    _do(session, plan_traffic(session, "relevance", {}, slice_value=("language", "pl"), clear_slice=True))
+    do(session, plan_deploy(session, "relevance", "4", share=1000))
+    check_share(run, session, checks, "deployed v4 at 10 %", "v4", 1000)
+    do(session, plan_traffic(session, "relevance", {"v4": 2500}))
+    check_share(run, session, checks, "shifted v4 to 25 %", "v4", 2500)
+    do(session, plan_traffic(session, "relevance", {"v4": 10_000}, slice_value=("language", "pl")))
+    check_slice(run, session, checks, "pl", "v4", 10_000)
+    do(session, plan_traffic(session, "relevance", {}, slice_value=("language", "pl"), clear_slice=True))
 
-    _do(session, plan_traffic(session, "relevance", {"v4": 0}, shadow=Shadow("v4", 5000)))
+    do(session, plan_traffic(session, "relevance", {"v4": 0}, shadow=Shadow("v4", 5000)))
     until(session, f"{_COPIES} requests under the shadow", 60.0, lambda: show(session, "relevance").requests >= _COPIES, run.say)
     view = show(session, "relevance")
     copies = view.shadow.observed if view.shadow else None
     seen = Shares(view.requests, {"v4": round((copies or 0) * view.requests / 10_000)})
     checks.that(
         "shadow v4 gets copies of 50 %, and answers nobody",
-        f"copies {percent(round(copies or 0))} % of {view.requests}, answered by v4: {_share(view, 'v4')}",
-        copies is not None and not beyond_chance(seen, "v4", 5000) and _only(view, "v3"),
+        f"copies {percent(round(copies or 0))} % of {view.requests}, answered by v4: {share(view, 'v4')}",
+        copies is not None and not beyond_chance(seen, "v4", 5000) and only(view, "v3"),
     )
 
     began = session.clock.elapsed()
-    _do(session, plan_revert(session, "relevance", to=first))
+    do(session, plan_revert(session, "relevance", to=first))
     took = session.clock.elapsed() - began
-    until(session, f"{_ENOUGH} requests after the revert", 60.0, lambda: show(session, "relevance").requests >= _ENOUGH, run.say)
+    until(session, f"{ENOUGH} requests after the revert", 60.0, lambda: show(session, "relevance").requests >= ENOUGH, run.say)
     view = show(session, "relevance")
     only_first = [variant.name for variant in view.variants] == ["v3"] and view.shadow is None
     checks.that(
         f"reverted to #{first} in {duration(took)}",
-        f"v4 gets {_share(view, 'v4')} of {view.requests} requests, no copies",
-        _only(view, "v3") and only_first,
+        f"v4 gets {share(view, 'v4')} of {view.requests} requests, no copies",
+        only(view, "v3") and only_first,
     )
     _configuration(run, session, checks)
     traffic = machine.run_action(session, "traffic-status", {"endpoint": "relevance"})
@@ -130,7 +133,7 @@ def _story(run: Run, session: Session, checks: _Checks) -> None:
     )
 
 
-def _configuration(run: Run, session: Session, checks: _Checks) -> None:
+def _configuration(run: Run, session: Session, checks: Checks) -> None:
     """A threshold is published, and taken back; an application that polls reads the one, then the other."""
     from mlconsole.engine import configuring, trusting
     from mlconsole.engine.publishing import plan_config_revert, plan_publish
@@ -140,19 +143,19 @@ def _configuration(run: Run, session: Session, checks: _Checks) -> None:
         first = publish(session)
         until(session, f"an application that reads config {first}", 20.0, lambda: application.read(first), run.say)
         before = application.threshold()
-        configuring.edit(session, CONFIG, {f"/relevance/{_SLICE}/threshold": _THRESHOLD}, reason=f"{_SLICE} misses some")
-        _do(session, plan_publish(session, CONFIG))
+        configuring.edit(session, CONFIG, {f"/relevance/{SLICE}/threshold": THRESHOLD}, reason=f"{SLICE} misses some")
+        do(session, plan_publish(session, CONFIG))
         second = configuring.document(session, CONFIG).version or 0
         began = session.clock.elapsed()
         until(session, f"an application that reads config {second}", 20.0, lambda: application.read(second), run.say)
         took = session.clock.elapsed() - began
         after = application.threshold()
         checks.that(
-            f"published {_SLICE} threshold {before:g} → {_THRESHOLD:g}",
+            f"published {SLICE} threshold {before:g} → {THRESHOLD:g}",
             f"an application that polls reads {after:g} (config {second}) {duration(took)} later",
-            (before, after) == (_FORMER, _THRESHOLD),
+            (before, after) == (FORMER, THRESHOLD),
         )
-        _do(session, plan_config_revert(session, CONFIG))
+        do(session, plan_config_revert(session, CONFIG))
         until(session, f"an application that reads config {first} again", 20.0, lambda: application.read(first), run.say)
         back = application.threshold()
         checks.that("reverted it", f"the application reads {back:g} again (config {first})", back == before and not application.trouble())
@@ -184,14 +187,15 @@ class _Application:
     def threshold(self) -> float:
         """The threshold of a language, in the bytes that an application reads just now."""
         body = subprocess.run(self._command, capture_output=True, check=True, timeout=20.0).stdout
-        return float(json.loads(body)["relevance"][_SLICE]["threshold"])
+        return float(json.loads(body)["relevance"][SLICE]["threshold"])
 
     def trouble(self) -> bool:
         """Whether it ever had to keep an older version because of what it found."""
         return "is kept" in self._log.read_text(encoding="utf-8")
 
 
-def _do(session: Session, plan: Plan) -> None:
+def do(session: Session, plan: Plan) -> None:
+    """Carry a plan out; what does not come to stand ends the story."""
     from mlconsole.engine import changing
 
     outcome = changing.run(session, plan)
@@ -199,25 +203,27 @@ def _do(session: Session, plan: Plan) -> None:
         raise MLConsoleError(outcome.sentence)
 
 
-def _check_share(run: Run, session: Session, checks: _Checks, what: str, variant: str, desired: int) -> None:
+def check_share(run: Run, session: Session, checks: Checks, what: str, variant: str, desired: int) -> None:
+    """A variant's share (bp), as wanted, as reported, and as really observed."""
     from mlconsole.engine.endpoints import show
 
-    until(session, f"{_ENOUGH} requests after: {what}", 60.0, lambda: show(session, "relevance").requests >= _ENOUGH, run.say)
+    until(session, f"{ENOUGH} requests after: {what}", 60.0, lambda: show(session, "relevance").requests >= ENOUGH, run.say)
     view = show(session, "relevance")
     one = next(each for each in view.variants if each.name == variant)
     shares = Shares(one.observed_n, {variant: round((one.observed or 0) * one.observed_n / 10_000)})
-    text = f"desired {percent(desired)} %, reported {percent(one.reported or 0)} %, observed {_share(view, variant)} of {one.observed_n}, "
+    text = f"desired {percent(desired)} %, reported {percent(one.reported or 0)} %, observed {share(view, variant)} of {one.observed_n}, "
     right = one.reported == desired and one.observed_n > 0 and not beyond_chance(shares, variant, desired)
     checks.that(what, f"{text}failed {view.failed}", right and view.failed == 0)
 
 
-def _check_slice(run: Run, session: Session, checks: _Checks, value: str, variant: str, desired: int) -> None:
+def check_slice(run: Run, session: Session, checks: Checks, value: str, variant: str, desired: int) -> None:
+    """A language's own split, as really observed."""
     from mlconsole.engine.endpoints import show
 
     def seen() -> Any:
         return show(session, "relevance").observed_by_slice.get(value, {})
 
-    until(session, f"requests in {value}", 60.0, lambda: bool(seen()) and show(session, "relevance").requests >= _ENOUGH, run.say)
+    until(session, f"requests in {value}", 60.0, lambda: bool(seen()) and show(session, "relevance").requests >= ENOUGH, run.say)
     view = show(session, "relevance")
     observed = view.observed_by_slice[value].get(variant, 0.0)
     checks.that(
@@ -227,11 +233,12 @@ def _check_slice(run: Run, session: Session, checks: _Checks, value: str, varian
     )
 
 
-def _clean(run: Run, session: Session, place: Path, checks: _Checks) -> None:
+def _clean(run: Run, session: Session, place: Path, checks: Checks) -> None:
     from mlconsole.engine import machine, trusting
 
+    others = [run.open(one, quiet=True) for one in run.workspace.environments.values() if one.name != session.environment.name]
     attempts: list[Callable[[], Any]] = [
-        lambda: machine.down(session),
+        *(partial(machine.down, one) for one in (session, *others)),
         lambda: trusting.revoke(session.workspace),
         lambda: shutil.rmtree(place),
     ]
@@ -244,10 +251,11 @@ def _clean(run: Run, session: Session, place: Path, checks: _Checks) -> None:
     checks.that("cleaned up", left, left == "nothing left running")
 
 
-def _only(view: Any, name: str) -> bool:
+def only(view: Any, name: str) -> bool:
+    """Whether nobody else was seen to answer."""
     return all(variant.observed is None or variant.observed == (10_000 if variant.name == name else 0) for variant in view.variants)
 
 
-def _share(view: Any, name: str) -> str:
+def share(view: Any, name: str) -> str:
     found = next((variant.observed for variant in view.variants if variant.name == name), None)
     return "0 %" if found is None else f"{found / 100:.1f} %"
