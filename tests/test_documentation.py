@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -13,12 +14,15 @@ import typer
 
 from mlconsole.cli.app import app
 from mlconsole.core.documents import Format
+from mlconsole.core.entries import entries
 from mlconsole.core.findings import Severity
 from mlconsole.documents import read
 from mlconsole.engine import trusting
 from mlconsole.engine.session import Session
 from mlconsole.engine.validating import own_findings
-from mlconsole.workspace import load
+from mlconsole.workspace import load, options_for
+from mlconsole_aws import plugin as aws
+from mlconsole_aws.naming import Names
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
@@ -82,6 +86,26 @@ def test_the_settings_of_config_documents_can_be_read(tmp_path: Path) -> None:
     assert [one.name for one in models.validators] == ["{python} checks/thresholds.py", "our_checks.config:thresholds"]
     (tmp_path / "mlconsole.yaml").write_text(traffic, encoding="utf-8")
     assert load(tmp_path).environments["production"].traffic_in == "models"
+
+
+def test_the_settings_of_both_layouts_on_aws_can_be_read(tmp_path: Path) -> None:
+    """By the workspace, and by the plugin that they are for; and the document is what its settings say."""
+    for place, told in enumerate(blocks(ROOT / "docs" / "aws.md", "yaml")):
+        (tmp_path / "mlconsole.yaml").write_text(told, encoding="utf-8")
+        workspace = load(tmp_path)
+        [environment] = workspace.environments.values()
+        options = options_for(environment, aws)
+        names = Names.of(options["sagemaker"], by_name=environment.traffic_in is not None)
+        if place == 0:
+            assert (environment.traffic_in, names.native("relevance", "v8")) == ("models", "relevance-v8")
+            assert names.reading("relevance-eu-2024") == ("relevance", "v3")
+            assert names.reading("playground-3") is None
+            [document] = blocks(ROOT / "docs" / "aws.md", "json")
+            found = entries(json.loads(document), workspace.configs["models"].layout)
+            assert [dict(one.split or {}) for one in found] == [{"v3": 8000, "v4": 2000}, {"v3": 10_000}]
+        else:
+            assert (environment.traffic_in, names.native("fraud-prod", "v8")) == (None, "fraud-prod")
+            assert workspace.endpoints["fraud-prod"].model == "fraud"
 
 
 def test_the_findings_of_a_validator_are_taken_as_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
