@@ -14,6 +14,10 @@ from datetime import UTC, datetime
 from typing import NoReturn
 
 from tests.bench import (
+    aws_faults,
+    aws_interleavings,
+    aws_refresh,
+    aws_show,
     config_diff,
     config_interleavings,
     config_lint,
@@ -67,7 +71,11 @@ MEASUREMENTS: Mapping[str, Measurement] = {
     "config-mistakes": config_mistakes.measure,
     "config-polling": config_polling.measure,
     "config-interleavings": config_interleavings.measure,
+    "aws-interleavings": aws_interleavings.measure,
+    "aws-show": aws_show.measure,
+    "aws-faults": aws_faults.measure,
     "rollout-faults": faults_simulated.measure,
+    "aws-refresh": aws_refresh.measure,
     "rollout-faults-real": faults_real.measure,
 }
 RESULTS = ROOT / "bench-results" / "latest.json"
