@@ -20,7 +20,7 @@ from mlconsole.core.clock import SystemClock
 from mlconsole.core.operations import OperationState
 from mlconsole.engine import acting, guarding
 from mlconsole.engine.alarming import acknowledge, close_by_hand
-from mlconsole.engine.guarding import Guardian
+from mlconsole.engine.guardian import Guardian
 from mlconsole.engine.health import look
 from mlconsole.engine.notifying import Postman
 from mlconsole.engine.session import Session
@@ -86,7 +86,8 @@ def watcher(house: HealthHouse, environment: str = "staging") -> WatcherRow:
 @pytest.fixture
 def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HealthHouse:
     """A house in real time, which a guardian looks at several times a second."""
-    for name in ("_LOOK", "_BEAT", "_SETTINGS"):
+    monkeypatch.setattr("mlconsole.engine.guardian._SETTINGS", 0.05)
+    for name in ("_LOOK", "_BEAT"):
         monkeypatch.setattr(guarding, name, 0.05)
     return health_house(tmp_path, clock=SystemClock())
 

@@ -20,7 +20,7 @@ from mlconsole.cli import rollout as cli
 from mlconsole.core.clock import SystemClock
 from mlconsole.core.wording import clock
 from mlconsole.engine import endpoints, guarding, rolling, rolloutplans, rolloutviews
-from mlconsole.engine.guarding import Guardian
+from mlconsole.engine.guardian import Guardian
 from mlconsole.engine.healthviews import watcher_view
 from mlconsole.engine.rolloutplans import RolloutPlan
 from mlconsole.engine.session import Session
@@ -276,7 +276,8 @@ def kept(house: HealthHouse) -> Iterator[list[str]]:
 @pytest.fixture
 def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HealthHouse:
     """A house in real time, which a guardian looks at several times a second."""
-    for name in ("_LOOK", "_BEAT", "_SETTINGS", "_IDENTIFY"):
+    monkeypatch.setattr("mlconsole.engine.guardian._SETTINGS", 0.05)
+    for name in ("_LOOK", "_BEAT", "_IDENTIFY"):
         monkeypatch.setattr(guarding, name, 0.05)
     monkeypatch.setattr("mlconsole.engine.identifying._AGAIN", 0.1)
     return health_house(tmp_path, clock=SystemClock()).write(options=OPTIONS)

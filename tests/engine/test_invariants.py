@@ -16,7 +16,7 @@ from mlconsole.core.clock import SystemClock
 from mlconsole.core.errors import MLConsoleError
 from mlconsole.core.operations import OperationState, StepState
 from mlconsole.core.steps import Step
-from mlconsole.engine import acting, alarming, changing, endpoints, guarding, health, hosting, notifying, planning, watching
+from mlconsole.engine import acting, alarming, changing, endpoints, guardian, guarding, health, hosting, notifying, planning, watching
 from mlconsole.engine.backend import Backend
 from mlconsole.engine.session import Session
 from mlconsole.engine.views import Progress, State
@@ -319,7 +319,7 @@ def test_a_console_in_which_nothing_moves_sees_a_watcher_die(tmp_path: Path) -> 
         acting.carry_out_asked,
         lambda session: notifying.try_channel(session, "ops"),
         lambda session: guarding.Guard(session, print),
-        lambda session: guarding.Guardian([session]),
+        lambda session: guardian.Guardian([session]),
         lambda session: hosting.start(session, []),
         lambda session: hosting.stop(session, 1 << 30),
     ],

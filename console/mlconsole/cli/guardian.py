@@ -27,7 +27,7 @@ def run_guardian(
 
     All environments of the workspace that want it (`watch:`), or the one that --env names.
     """
-    from mlconsole.engine.guarding import Guardian
+    from mlconsole.engine.guardian import Guardian
 
     if detach:
         start(run)
