@@ -279,11 +279,11 @@ def test_a_reading_call_that_hangs_is_given_up_before_the_engine_loses_patience(
 
 
 def test_all_paces_end_before_the_engine_does() -> None:
-    from mlconsole.engine import backend
+    from mlconsole.engine import bound
 
     reading = [module._READING, module._LISTING]
-    assert all(pace.whole < backend._READ for pace in reading)
-    assert all(pace.whole < backend._CHANGE for pace in (module._CHANGING, module._PREDICTING, module._STORING))
+    assert all(pace.whole < bound.READ for pace in reading)
+    assert all(pace.whole < bound.CHANGE for pace in (module._CHANGING, module._PREDICTING, module._STORING))
     for pace in (*reading, module._CHANGING, module._PREDICTING, module._STORING):
         assert pace.connect + pace.read <= pace.whole
 

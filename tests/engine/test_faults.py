@@ -231,7 +231,7 @@ def test_a_call_that_hangs_is_left_behind_and_can_change_nothing_later(
     comes through at last, after the change is over, the backend refuses it.
     """
     house = ready_house(change)
-    monkeypatch.setattr(backend, "_CHANGE", 0.2)
+    monkeypatch.setattr(backend, "CHANGE", 0.2)
     outcome = run(house, change, Fault(FaultKind.HANG, when=when))
     assert outcome.done, outcome.sentence
     ended = whole(house, outcome.operation.id)
@@ -274,7 +274,7 @@ def hanging(house: House) -> int:
 
 def test_one_endpoint_that_hangs_holds_no_other_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call has its deadline, and the others their own threads."""
-    monkeypatch.setattr(backend, "_READ", 0.3)
+    monkeypatch.setattr(backend, "READ", 0.3)
     session = house.session()
     deploy(session, "3")
     changing.run(session, planning.plan_deploy(session, NAME, "4", endpoint="other"))

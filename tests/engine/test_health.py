@@ -618,7 +618,7 @@ def test_one_endpoint_that_cannot_be_described_hides_no_other(house: HealthHouse
     session = house.session()
     house.register("1", model="delay-risk")
     assert changing.run(session, planning.plan_deploy(session, "delay-risk", "1")).done
-    monkeypatch.setattr("mlconsole.engine.backend._READ", 0.2)
+    monkeypatch.setattr("mlconsole.engine.backend.READ", 0.2)
     house.lives(60, None, endpoints=(NAME, "delays"))
     house.sim.world.inject(Fault(FaultKind.HANG, on="serving.describe", endpoint="delays", times=None, seconds=60))
     status = endpoints.whole(house.session())

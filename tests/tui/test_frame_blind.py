@@ -56,7 +56,7 @@ async def test_blind_it_stays_alive_dims_and_comes_back_by_itself(house: House) 
 
 
 async def test_a_backend_that_hangs_leaves_every_key_alive(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "_READ", 0.5)
+    monkeypatch.setattr(backend, "READ", 0.5)
     async with opened(house) as driver:
         house.sim.world.inject(Fault(FaultKind.HANG, on="serving.*", times=None, seconds=60))
         await driver.until(lambda: any(call.outcome is None for call in house.sim.world.calls), "it hangs")

@@ -158,7 +158,7 @@ class Session:
             Unavailable: the companion service is not known here.
             NotAllowed: it would run a command of the workspace's, and nobody has allowed that.
         """
-        from mlconsole.engine.backend import state_folder
+        from mlconsole.engine.bound import state_folder
         from mlconsole.engine.trusting import require_made
         from mlconsole.plugin import Context
         from mlconsole.plugin.errors import Unavailable
