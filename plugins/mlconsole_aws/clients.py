@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
+from weakref import WeakValueDictionary
 
 from mlconsole.plugin import Context
 from mlconsole.plugin.errors import AuthFailed, BackendError, Refused, Throttled
@@ -55,17 +56,29 @@ _STORING = _Pace(2.0, 20.0, 28.0, 3)
 
 _PACES = {"sagemaker-runtime": _PREDICTING, "s3": _STORING, "cloudwatch": _LISTING, "logs": _LISTING, "cloudtrail": _LISTING}
 
-_shared: dict[tuple[str, str, bool], Clients] = {}
+_shared: WeakValueDictionary[tuple[str, str, bool], Clients] = WeakValueDictionary()
 _lock = threading.Lock()
+_loaders: list[Any] = []
+"""botocore's store of service models, one for the process: each reads them into some 30 MB of its own."""
 
 
 def clients_of(context: Context) -> Clients:
     """The clients of an environment, shared by its roles."""
     key = (str(context.state), json.dumps(context.options, sort_keys=True, default=str), context.guardian)
     with _lock:
-        if key not in _shared:
-            _shared[key] = Clients(context)
-        return _shared[key]
+        found = _shared.get(key)
+        if found is None:
+            found = _shared[key] = Clients(context)
+        return found
+
+
+def _loader() -> Any:
+    with _lock:
+        if not _loaders:
+            from botocore.loaders import create_loader
+
+            _loaders.append(create_loader())
+        return _loaders[0]
 
 
 class _Access:
@@ -99,7 +112,6 @@ class Clients:
         self.mark = f"mlconsole/{sha256(f'{context.root}:{context.environment}'.encode()).hexdigest()[:12]}"
         """What our calls bear in CloudTrail (their user agent): whose they are can be told from it, and nothing else."""
         self._access: _Access | None = None
-        self._loader: Any = None
         self._looked = 0.0
         self._entering = threading.Lock()
         self._rooms: dict[tuple[str, bool], threading.BoundedSemaphore] = {}
@@ -207,11 +219,7 @@ class Clients:
                 self._looked = now
                 if not anew and stamp(self._config_file) == access.login.stamp:
                     return access
-            if self._loader is None:
-                from botocore.loaders import create_loader
-
-                self._loader = create_loader()
-            self._access = _Access(Login(self._profile, self._config_file, self._loader))
+            self._access = _Access(Login(self._profile, self._config_file, _loader()))
             self._looked = now
             return self._access
 
