@@ -120,7 +120,8 @@ class Application:
             inputs = event["inputs"]
             slice_ = str(inputs.get(self._options.key, ""))
             entries = self._config.value.get(self._options.model, {})
-            entry = entries.get(slice_) or entries.get("*")
+            # Told by which input entries go, it takes those alone; told nothing, any entry will do.
+            entry = entries.get(slice_) or entries.get("*") or (None if self._options.key else next(iter(entries.values()), None))
             if entry is None or (self._by_variant and not any((entry.get("split") or {}).values())):
                 with self._lock:
                     self._left_out += 1

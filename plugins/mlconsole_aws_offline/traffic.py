@@ -146,7 +146,8 @@ class OfflineActions:
         before = self._traffics.spec(endpoint) or {}
         events = parameters["events"] or before.get("events")
         if not events or not Path(self._context.root / events).is_file():
-            raise InvalidRequest(f"There are no events at {events or 'nowhere'} to replay.")
+            what = f"There are no events at {events} to replay." if events else f"Which events are replayed to {endpoint}?"
+            raise InvalidRequest(what, next="Name a file of the workspace: --param events=events/replay.jsonl")
         try:
             rate = float(parameters["rate"] or before.get("rate", 20.0))
         except ValueError:
