@@ -92,6 +92,10 @@ def show(run: Run, endpoint: _Endpoint) -> None:
         raise typer.Exit(6)
 
 
+_SHORT = 32
+"""Letters that a resource may have to stand in the table: an image's address has a line of its own."""
+
+
 def _tell_endpoint(run: Run, view: EndpointView) -> None:
     from mlconsole.engine.views import SIGNS
 
@@ -109,11 +113,15 @@ def _tell_endpoint(run: Run, view: EndpointView) -> None:
                 _percent(variant.desired),
                 _percent(variant.reported),
                 _observed(variant),
-                " ".join(f"{key} {value}" for key, value in variant.resources.items()),
+                " ".join(f"{key} {value}" for key, value in variant.resources.items() if len(value) <= _SHORT),
             ]
         )
     for text in columns(rows, frozenset({3, 4, 5}), wide=6):
         run.say(text)
+    for variant in view.variants:
+        for key, value in variant.resources.items():
+            if len(value) > _SHORT:
+                run.say(f"  {variant.name} {key}  {value}", indent=4)
     for value, split in view.by_slice.items():
         seen = view.observed_by_slice.get(value, {})
         told = " · ".join(f"{name} {percent(bp)} %{_seen(seen.get(name))}" for name, bp in split.items() if bp or seen.get(name))
