@@ -266,9 +266,9 @@ def bytes_of(session: Session, name: str, what: str | int) -> bytes:
         there = session.backend.describe(target).document or LiveDocument(name)
         body = documenting.live_bytes(session, name, there)
         if body is None:
-            raise UsageError(
-                f"config {name} is not published in {environment}.", next=f"mlconsole config publish {name} --env {environment}"
-            )
+            drafted = session.registry.draft(environment, name) is not None
+            how = f"publish {name}" if drafted else f"edit {name} --file {documenting.settings(session, name).file}"
+            raise UsageError(f"config {name} is not published in {environment}.", next=f"mlconsole config {how} --env {environment}")
         return body
     try:
         number = int(what)
