@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib.util import find_spec
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -63,7 +64,13 @@ _loaders: list[Any] = []
 
 
 def clients_of(context: Context) -> Clients:
-    """The clients of an environment, shared by its roles."""
+    """The clients of an environment, shared by its roles.
+
+    Raises:
+        Refused: boto3 is not installed here.
+    """
+    if find_spec("boto3") is None:
+        raise Refused("boto3 is not installed here, by which AWS is spoken to.", next="pip install 'mlconsole[aws]'")
     key = (str(context.state), json.dumps(context.options, sort_keys=True, default=str), context.guardian)
     with _lock:
         found = _shared.get(key)

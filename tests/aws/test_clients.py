@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import threading
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -397,3 +399,22 @@ def test_a_profile_with_addresses_of_its_own_is_all_that_is_needed(aws: Servers,
     with pytest.raises(NotFound):
         describe(clients, "nothing-of-that-name")
     assert clients.who()["Account"] == aws.account
+
+
+def test_without_boto3_it_is_said_what_to_install(part: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    with pytest.raises(Refused, match="boto3 is not installed") as refused:
+        clients_of(context(tmp_path, profile_text(part.url)))
+    assert "mlconsole[aws]" in refused.value.next
+
+
+def test_environments_share_the_service_models_and_are_let_go(part: Scripted, tmp_path: Path) -> None:
+    """Each would read some 30 MB of its own, and a process that opens many would never let go of one."""
+    one, other = (clients_of(context(tmp_path, profile_text(part.url), guardian=guardian)) for guardian in (False, True))
+    assert one is not other
+    loaders = [each._entered().login.session.get_component("data_loader") for each in (one, other)]
+    assert loaders[0] is loaders[1]
+    forgotten = ref(one)
+    del one, loaders
+    gc.collect()
+    assert forgotten() is None
