@@ -20,6 +20,9 @@ _RECORD, _PID = "process.json", "pid"
 # The shell writes the pid itself: were we killed a moment later, the process would be found all the same.
 _LAUNCH = 'umask 077; "$@" & echo $! > pid.new && mv pid.new pid'
 
+_EMPTY = 1.0
+"""Seconds that a process may be without a command line: longer is a thread of the system's."""
+
 
 @contextmanager
 def locked(folder: Path, *, seconds: float = 30.0) -> Iterator[None]:
@@ -75,7 +78,8 @@ def start(folder: Path, module: str, arguments: Sequence[str]) -> int:
 
 def find(folder: Path, *, seconds: float = 0.0) -> int | None:
     """The pid of the folder's process, if it runs: it and no later one of the same pid, since its command line has our token."""
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
+    deadline = began + seconds
     while True:
         try:
             token = str(json.loads((folder / _RECORD).read_text(encoding="utf-8"))["token"])
@@ -83,10 +87,12 @@ def find(folder: Path, *, seconds: float = 0.0) -> int | None:
         except (OSError, ValueError, KeyError):
             return None
         command = _command(pid)
+        if command is None:
+            return None
         if token in command:
             return pid
-        # For a moment it is still the shell's own copy, with another command line.
-        if not command or time.monotonic() > deadline:
+        # For a moment it is still the shell's own copy, with another command line; while the system puts the program in its place, none.
+        if time.monotonic() > (deadline if command else max(deadline, began + _EMPTY)):
             return None
         time.sleep(0.01)
 
@@ -130,13 +136,15 @@ def last_line(folder: Path) -> str:
     return lines[-1] if lines else ""
 
 
-def _command(pid: int) -> str:
-    """The command line of a process; empty: there is none, or it has ended and only waits to be noticed."""
+def _command(pid: int) -> str | None:
+    """The command line of a process; empty while it is being put in place. None: there is none, or it has ended and waits to be noticed."""
     path = Path(f"/proc/{pid}")
     if Path("/proc/self/cmdline").exists():
         try:
-            return (path / "cmdline").read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return ""
+            command = (path / "cmdline").read_text(encoding="utf-8", errors="replace")
+            ended = not command and (path / "stat").read_text(errors="replace").rpartition(")")[2].split()[0] in "ZX"
+        except (OSError, IndexError):
+            return None
+        return None if ended else command
     done = subprocess.run(["/bin/ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    return done.stdout.strip() or None
