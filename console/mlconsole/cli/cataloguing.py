@@ -33,7 +33,7 @@ def add(app: typer.Typer) -> None:
         ] = None,
         limit: Annotated[int, typer.Option("--limit", min=1, metavar="COUNT", help="So many versions, the newest.")] = 20,
     ) -> None:
-        """What the catalog has: models, a model's versions, or one of them with what it came from."""
+        """What the catalog has of models and versions."""
         from mlconsole.engine import cataloguing
 
         if name is None:
@@ -56,7 +56,10 @@ def add(app: typer.Typer) -> None:
         ] = None,
         as_version: Annotated[str | None, typer.Option("--as", metavar="VERSION", help="Register it under another version.")] = None,
     ) -> None:
-        """Register a version that the catalog has, with what it knows of it; what it does not know stays unknown."""
+        """Register a version that the catalog has.
+
+        With what it knows of it; what it does not know stays unknown.
+        """
         from mlconsole.engine.cataloguing import import_version
 
         registered = _like(run, name, like) if like is not None else None
@@ -85,12 +88,12 @@ def add(app: typer.Typer) -> None:
         version: _Version,
         overrule: Annotated[bool, typer.Option("--overrule", help="Also where somebody rejected it there.")] = False,
     ) -> None:
-        """Say in the catalog that a version may be used; --reason says why."""
+        """Say in the catalog that a version may be used."""
         _decide(run, version, "approved", overrule=overrule)
 
     @command(app, changing=True)
     def reject(run: Run, version: _Version) -> None:
-        """Say in the catalog that a version must not be used; --reason says why."""
+        """Say in the catalog that a version is rejected."""
         _decide(run, version, "rejected", overrule=False)
 
 

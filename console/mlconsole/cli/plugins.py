@@ -46,7 +46,10 @@ def show(
         bool, typer.Option("--policy", help="What its backend has to allow for the roles of the environment: the least IAM policy, JSON.")
     ] = False,
 ) -> None:
-    """One plugin: its roles and its options, as mlconsole.yaml takes them; or, with --policy, what its backend has to allow."""
+    """One plugin: its roles and its options.
+
+    As mlconsole.yaml takes them; or, with --policy, what its backend has to allow.
+    """
     from mlconsole.plugin import loading
     from mlconsole.plugin.options import json_schema
 
