@@ -369,7 +369,7 @@ def test_releases_history_plugins_info(served: Simulated) -> None:
     assert body["steps"]
     assert all(step["state"] == "done" and TIME.fullmatch(step["started"]) for step in body["steps"])
     names = [one["name"] for one in served.json("plugins", "list")["plugins"]]
-    assert names == ["command", "http", "local", "redis", "simulator", "tcp", "webhook"]
+    assert names == ["aws", "aws-offline", "command", "http", "local", "redis", "simulator", "tcp", "webhook"]
     assert served.json("plugins", "show", "local")["options"]["properties"]["port"]
     assert str(served.root / "mlconsole.yaml") in served.json("info")["info"]["workspace"]
 
