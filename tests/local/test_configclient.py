@@ -282,10 +282,21 @@ def test_people_print_it(root: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, text, b"")
 
 
+def _heeds_ctrl_c() -> None:
+    """Tests that run in the background of a shell are deaf to it, and so is what they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_people_watch_it(root: Path) -> None:
     put(root, 1)
     command = [sys.executable, "-I", str(SCRIPT), str(root / "config"), NAME, "--watch", "--interval", "0.01"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ)) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ),
+        preexec_fn=_heeds_ctrl_c,  # noqa: PLW1509 - it takes no lock
+    ) as process:
         assert process.stdout is not None
         assert "models 1, publication 1, 14 bytes" in process.stdout.readline()
         put(root, 2)
@@ -295,4 +306,7 @@ def test_people_watch_it(root: Path) -> None:
         assert "models 2, publication 2" in line
         assert "JSONDecodeError" in line
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        try:
+            assert process.wait(10) == 130
+        finally:
+            process.kill()
